@@ -1,0 +1,124 @@
+"""HeudiConv and dcm2niix: one DICOM session folder into one BIDS session."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from neuroflow.adapters.base import (
+    OUT_TARGET,
+    WORK_TARGET,
+    Adapter,
+    Plan,
+    RunRequest,
+    check_labels,
+    container_run,
+    mounts_for,
+    outputs_of,
+    own_command,
+    session_of,
+    settings_of,
+)
+from neuroflow.adapters.heuristics import SHIPPED_HEURISTIC
+from neuroflow.config.execution import BidsConversionSettings
+from neuroflow.domain import ContainerRun, OutputRule
+from neuroflow.errors import AdapterError
+
+DICOM_TARGET = "/dicom"
+HEURISTIC_TARGET = "/heuristic/heuristic.py"
+
+# Names that BIDS does not know, and that dcm2niix or HeudiConv give when slices are missing, a series number was
+# used twice, or a conversion stopped half way; HeudiConv's exit code is 0 in the first two cases.
+INVALID_NAMES = (
+    *(f"**/*_{suffix}[0-9a-zA-Z]*.nii.gz" for suffix in ("dwi", "sbref", "T1w", "T2w", "epi")),
+    "**/*_Eq_[0-9]*",
+    "**/*_heudiconv[0-9]*",
+)
+
+_BAD_INPUT = (r"Conflicting study identifiers found",)
+_SPACE = re.compile(r"\s")
+
+
+def default_outputs(request: RunRequest) -> tuple[OutputRule, ...]:
+    """Name at least one DWI with its gradient table; HeudiConv's exit code is 0 when it converted nothing."""
+    folder = f"sub-{request.subject}/ses-{session_of(request)}/dwi"
+    return tuple(OutputRule(f"{folder}/*_dwi.{ending}") for ending in ("nii.gz", "bval", "bvec", "json"))
+
+
+def build(request: RunRequest) -> ContainerRun:
+    """Describe the conversion of one session."""
+    settings = settings_of(request, BidsConversionSettings)
+    session = session_of(request)
+    check_labels(request)
+    if request.source_path is None:
+        raise AdapterError(f"run {request.run_id} of bids_conversion has no DICOM folder")
+    _check_output_folder(request)
+    mounts = mounts_for(request)
+    work = mounts.seen(WORK_TARGET, request.work_dir)
+    dicom = mounts.add(DICOM_TARGET, request.source_path)
+    arguments = (
+        # HeudiConv fails on some non-image files and on .gz, and reads [ ] * ? in folder names as globs.
+        "--files",
+        f"{work}/{_staged(request)}",
+        "-s",
+        request.subject,
+        "-ss",
+        session,
+        "-f",
+        mounts.add(HEURISTIC_TARGET, settings.heuristic or SHIPPED_HEURISTIC),
+        "-c",
+        "dcm2niix",
+        # The files at the top of the dataset are written under a lock that outlives a killed job: not by HeudiConv.
+        "-b",
+        "notop",
+        "--minmeta",  # not the whole DICOM header in each sidecar
+        # The console's restart in the middle of a session makes a second StudyInstanceUID.
+        "-g",
+        "all",
+        # HeudiConv reuses its notes on a session even when files were added: new ones for each attempt, and
+        # not in the dataset.
+        "-o",
+        f"{work}/heudiconv-{request.token}",
+        "-a",
+        mounts.seen(OUT_TARGET, request.output_dir),
+    )
+    return container_run(
+        request,
+        Plan(
+            tool="heudiconv",
+            arguments=arguments,
+            mounts=mounts,
+            outputs=outputs_of(request, default_outputs(request)),
+            publish_dir=request.paths.bids_root,
+            owned=(f"sub-{request.subject}/ses-{session}",),
+            environment={"HEUDICONV_LOCKFILE_TIMEOUT": "60"},  # seconds; the default is to wait for ever
+            crash_globs=INVALID_NAMES,
+            bad_input_patterns=_BAD_INPUT,
+            before=(
+                own_command("neuroflow.adapters.dataset", str(request.paths.bids_root)),
+                _staging(request, request.source_path, dicom),
+            ),
+        ),
+    )
+
+
+def _check_output_folder(request: RunRequest) -> None:
+    # Nipype reads the names of converted files from dcm2niix' log, up to the first space, and then finds none.
+    if request.runtime == "host" and _SPACE.search(request.output_dir):
+        raise AdapterError(
+            f"HeudiConv can't write into a path with a space, and on the host it would: {request.output_dir!r}",
+            hint="choose a paths.work_root without spaces, or run bids_conversion in a container",
+        )
+
+
+def _staging(request: RunRequest, source: str, seen: str) -> tuple[str, ...]:
+    target = str(Path(request.work_dir) / _staged(request))
+    prefix = () if seen == source else ("--link-prefix", seen)
+    return own_command("neuroflow.discovery.stage", source, target, *prefix)
+
+
+def _staged(request: RunRequest) -> str:
+    return f"dicom-{request.token}"
+
+
+ADAPTER = Adapter("bids_conversion", build=build, default_outputs=default_outputs)

@@ -1,0 +1,57 @@
+"""`neuroflow config`: show, validate and describe the configuration."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.group("config")
+def config_group() -> None:
+    """Show, check and describe the configuration."""
+
+
+@config_group.command("show")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON: values, sources and files.")
+@click.pass_context
+def show(context: click.Context, as_json: bool) -> None:
+    """Show every setting, and where it comes from; secrets are hidden."""
+    from neuroflow.config import NeuroflowConfig
+    from neuroflow.config.show import as_yaml, shown_values, sources
+
+    config = NeuroflowConfig.find_and_load(context.obj.config_path, check_files=False)
+    if not as_json:
+        click.echo(as_yaml(config), nl=False)
+        return
+    report = {"files": [str(path) for path in config.files], "values": shown_values(config), "sources": sources(config)}
+    click.echo(json.dumps(report, indent=2))
+
+
+@config_group.command("validate")
+@click.pass_context
+def validate(context: click.Context) -> None:
+    """Check files, keys, values, and the folders and files that they name; report all problems at once."""
+    from neuroflow.config import NeuroflowConfig
+    from neuroflow.orchestrator.registry import get_registry
+
+    config = NeuroflowConfig.find_and_load(context.obj.config_path)
+    # The registry alone knows the default dependencies, so it alone can find a circle.
+    get_registry(config)
+    click.echo(f"The configuration is valid: {', '.join(str(path) for path in config.files)}")
+
+
+@config_group.command("schema")
+@click.option("--keys", is_flag=True, help="List every key with its type, default and meaning instead.")
+def schema(keys: bool) -> None:
+    """Write the JSON schema of the configuration, for editors."""
+    from neuroflow.config import NeuroflowConfig
+    from neuroflow.config.describe import describe_keys
+
+    if not keys:
+        click.echo(json.dumps(NeuroflowConfig.model_json_schema(), indent=2))
+        return
+    for info in describe_keys(NeuroflowConfig):
+        default = "required" if info.required else f"default: {info.default}"
+        click.echo(f"{info.key}  ({info.type}; {default})")
+        click.echo(f"    {info.description}")

@@ -1,0 +1,1 @@
+"""The only code that touches SLURM, submitit and the nodes; nothing is imported here, because jobs import it."""

@@ -1,0 +1,61 @@
+"""The contract of a cluster: something that executes attempts and can be asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from neuroflow.cluster.local import LocalCluster
+from neuroflow.cluster.request import JobRequest, Lookup
+from neuroflow.cluster.slurm import SlurmCluster
+from neuroflow.domain import AttemptRecord, Sighting
+
+if TYPE_CHECKING:
+    from neuroflow.cluster.transport import Transport
+    from neuroflow.config import NeuroflowConfig
+
+__all__ = ["Cluster", "JobRequest", "Lookup", "get_cluster"]
+
+
+class Cluster(Protocol):
+    """Execute attempts, each once, and tell what became of them."""
+
+    def submit(self, job: JobRequest) -> str:
+        """Hand a job over and return its id.
+
+        Raises:
+            SubmissionRefused: when no job was made.
+            SubmissionUncertain: when one may have been; `find` tells.
+        """
+        ...
+
+    def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
+        """Ask all witnesses about all attempts at once; the answers are by token. Never raises for a silent witness."""
+        ...
+
+    def find(self, tokens: Collection[str]) -> Lookup:
+        """Search jobs by token, for attempts whose job id was lost."""
+        ...
+
+    def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Cancel the attempts' jobs; one that has ended already is no error.
+
+        Raises:
+            ClusterError: when the cluster did not take the order.
+        """
+        ...
+
+    def render(self, job: JobRequest) -> str:
+        """Return what would be submitted, as text, without writing anything."""
+        ...
+
+    def revoke(self, attempt: AttemptRecord) -> bool:
+        """Make sure that an attempt is never executed from now on; False when a job executes, or executed, it."""
+        ...
+
+
+def get_cluster(config: NeuroflowConfig, *, transport: Transport | None = None) -> Cluster:
+    """Return the cluster that a configuration names."""
+    if config.cluster.kind == "slurm":
+        return SlurmCluster(config, transport=transport)
+    return LocalCluster(config)

@@ -1,0 +1,63 @@
+"""Let one job, and no other, execute a token; standard library only, because jobs import it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from neuroflow.cluster.files import read_own_file, sync_folder
+
+FILE_NAME = "claim"
+REVOKED = "revoked"
+_LIMIT_BYTES = 200
+_JOB_ID = re.compile(r"\d+(?:[_:]\d+)?", re.ASCII)
+_WAIT_SECONDS = 3.0
+
+
+def take(folder: Path, claimant: str) -> bool:
+    """Claim a folder for a job id or for REVOKED; True if it now is, or was already, this claimant's.
+
+    The first one wins, on a network file system too: O_EXCL is atomic there since NFS version 3.
+    """
+    path = folder / FILE_NAME
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return holder(folder, wait_seconds=_WAIT_SECONDS) == claimant
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(claimant)
+        stream.flush()
+        os.fsync(stream.fileno())
+    sync_folder(folder)
+    return True
+
+
+def holder(folder: Path, *, wait_seconds: float = 0.0) -> str | None:
+    """Return the job id (or REVOKED) that holds a folder; '' if that can't be read, None if nobody does.
+
+    A claim that is still being written is empty for a moment: the caller may wait for it.
+    """
+    end = time.monotonic() + wait_seconds
+    while True:
+        text = ""
+        try:
+            text = read_own_file(folder / FILE_NAME, limit_bytes=_LIMIT_BYTES).decode("ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            pass
+        if text or time.monotonic() >= end:
+            return text
+        time.sleep(0.1)
+
+
+def claimed_job_id(folder: Path) -> str | None:
+    """Return the id of the job that executes a folder, where there is one that can be read."""
+    with suppress(OSError):
+        text = holder(folder)
+        if text and _JOB_ID.fullmatch(text):
+            return text
+    return None

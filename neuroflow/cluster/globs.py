@@ -1,0 +1,76 @@
+"""Match paths below a folder against POSIX globs; standard library only, because jobs import it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+_ANY_DEPTH = "**"
+_VISIBLE = r"(?!\.)"  # a leading dot has to be written out, as in a shell
+
+
+@lru_cache(maxsize=512)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a glob: `*` and `?` stop at slashes, `**` stands for any number of folders."""
+    segments = [segment for segment in pattern.split("/") if segment not in ("", ".")]
+    parts = []
+    for index, segment in enumerate(segments):
+        last = index == len(segments) - 1
+        if segment == _ANY_DEPTH:
+            parts.append(rf"(?:{_VISIBLE}[^/]+/)*" + (rf"{_VISIBLE}[^/]+" if last else ""))
+        else:
+            parts.append(_segment(segment) + ("" if last else "/"))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Tell whether a relative path, with slashes, is one that the glob names."""
+    return compiled(pattern).fullmatch(path) is not None
+
+
+def _segment(text: str) -> str:
+    result = _VISIBLE if text[0] in "*?[" else ""
+    index = 0
+    while index < len(text):
+        character = text[index]
+        closing = text.find("]", index + 2) if character == "[" else -1
+        if closing > 0:
+            body = text[index + 1 : closing].replace("\\", r"\\").replace("[", r"\[")
+            result += f"[^/{body[1:]}]" if body[0] in "!^" else f"(?!/)[{body}]"
+            index = closing
+        else:
+            result += {"*": "[^/]*", "?": "[^/]"}.get(character) or re.escape(character)
+        index += 1
+    return result
+
+
+def walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield everything below a folder, each folder before what it holds, by its relative path."""
+    yield from _walk(root, "")
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    for entry in entries:
+        path = prefix + entry.name
+        yield path, entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), path + "/")
+
+
+def files_matching(root: Path, pattern: str) -> list[str]:
+    """Return the relative paths of the non-empty files, or links to some, that the glob names below a folder."""
+    if not root.is_dir():
+        return []
+    return [path for path, entry in walk(root) if matches(path, pattern) and _is_filled(entry)]
+
+
+def _is_filled(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() and entry.stat().st_size > 0
+    except OSError:
+        return False

@@ -1,0 +1,257 @@
+"""What runs on the node: claim the folder, run the command, check and publish its results, leave an exit record.
+
+Standard library only, and little of it: every job imports this module, thousands of them from one file system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuroflow.cluster import claim
+from neuroflow.cluster.files import write_json
+from neuroflow.cluster.globs import files_matching
+from neuroflow.cluster.process import Ended, Stopper, Tail, run
+from neuroflow.cluster.process_table import own_local_id, write_place
+from neuroflow.cluster.publish import interrupted_plan, make_plan, publish
+from neuroflow.domain import ExitRecord
+
+SCHEMA = 1
+JOB_NAME = "job.json"
+RECORD_NAME = "exit.json"
+SCRATCH_MARK = "@SCRATCH@"  # stands in arguments for a folder that only the node knows
+NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
+BROKEN = 70  # EX_SOFTWARE: this module failed, not the tool
+_CODE_ROOT = str(Path(__file__).resolve().parents[2])
+_MAX_NAMED = 50
+
+
+@dataclass
+class _Findings:
+    """What is known so far of how the attempt went."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str = ""
+    published: bool = False
+    crash_files: tuple[str, ...] = ()
+    missing_outputs: tuple[str, ...] = ()
+    tail: Tail = field(default_factory=Tail)
+
+
+def payload(folder: str) -> None:
+    """Run a job for submitit; end the process with the job's exit code.
+
+    SystemExit passes submitit's own `except Exception`, so that SLURM sees the code and the state FAILED.
+    """
+    code = run_job(folder)
+    if code:
+        raise SystemExit(code)
+
+
+def run_job(folder: str) -> int:
+    """Execute the attempt that a folder describes, once, and return an exit code; 0 means published."""
+    place = Path(folder)
+    job_id = own_job_id()
+    started = time.time()
+    again = claim.holder(place) == job_id  # an earlier life of this job, before it was requeued
+    if not claim.take(place, job_id):
+        return _step_back(place, job_id, started)
+    if again and _is_done(place):
+        return 0
+    if ":" in job_id:
+        write_place(place, job_id)
+    findings = _Findings()
+    stopped_by = ""
+    token, scratch = place.name, None
+    try:
+        job = json.loads((place / JOB_NAME).read_text(encoding="utf-8"))
+        token = job["token"]
+        findings.tail = Tail([re.compile(pattern) for pattern in job["bad_input_patterns"]])
+        scratch = _make_scratch(job)
+        with Stopper(time_limit_seconds=job["time_limit_seconds"]) as stopper:
+            try:
+                _execute(job, place, findings, stopper, scratch=scratch, again=again)
+            finally:
+                stopped_by = stopper.stopped_by
+    except Exception as error:  # the payload's shell: whatever happens, a record is left
+        findings.error = f"{type(error).__name__}: {error}"
+        print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
+    record = _record(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
+    write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return _code(record)
+
+
+def own_job_id() -> str:
+    """Return this job's id: SLURM's, or the process id with its start time."""
+    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+        return os.environ["SLURM_JOB_ID"]
+    return own_local_id()
+
+
+def _execute(
+    job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None, again: bool
+) -> None:
+    plan = interrupted_plan(place) if again else None
+    if plan is not None:  # the results had been checked, and are partly moved: only the rest is left to do
+        publish(plan, folder=place)
+        findings.exit_code, findings.published = 0, True
+        return
+    output_dir, work_dir = Path(job["output_dir"]), Path(job["work_dir"])
+    if again:
+        shutil.rmtree(output_dir, ignore_errors=True)  # half-written by the earlier life
+    for made in (output_dir, work_dir):
+        made.mkdir(parents=True, exist_ok=True)
+    ended = _run_commands(job, place, findings, stopper, scratch=scratch)
+    findings.exit_code, findings.signal = ended.exit_code, ended.signal
+    findings.error = findings.error or ended.error
+    findings.crash_files = _named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
+    if ended.exit_code != 0 or findings.crash_files:
+        return
+    if stopper.stopped_by:
+        findings.error = f"{stopper.stopped_by} arrived while the tool ran: its exit code 0 is not trusted"
+        return
+    findings.missing_outputs = missing_outputs(output_dir, job["outputs"])
+    if not findings.missing_outputs:
+        new = make_plan(output_dir, Path(job["publish_dir"]), owned=job["owned"], token=job["token"])
+        publish(new, folder=place)
+        findings.published = True
+
+
+def _run_commands(
+    job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None
+) -> Ended:
+    """Run the commands that come first, then the tool; the first that fails is the last."""
+    logs = (place / "stdout.log", place / "stderr.log")
+    cwd = Path(job["work_dir"])
+    ours = _environment({})
+    for command in job["before"]:
+        ended = run(
+            _filled(command, scratch), environment=ours, cwd=cwd, logs=logs, tail=findings.tail, stopper=stopper
+        )
+        if ended.exit_code != 0:
+            findings.error = ended.error or f"`{' '.join(command)}` ended with {ended.exit_code}"
+            return ended
+    extra = dict(zip(job["environment"], _filled(list(job["environment"].values()), scratch), strict=True))
+    environment = _without_our_code({**ours, **extra})
+    return run(
+        _filled(job["command"], scratch),
+        environment=environment,
+        cwd=cwd,
+        logs=logs,
+        tail=findings.tail,
+        stopper=stopper,
+    )
+
+
+def missing_outputs(output_dir: Path, rules: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the declared outputs that are not there, in words."""
+    missing = []
+    for rule in rules:
+        count = len(files_matching(output_dir, rule["pattern"]))
+        if count < rule["min_count"]:
+            missing.append(f"{rule['pattern']} ({count} of at least {rule['min_count']} files)")
+    return tuple(missing)
+
+
+def _make_scratch(job: Mapping[str, Any]) -> Path | None:
+    """Make a folder of this job's own where a command asks for one: node-local, or in the work directory."""
+    texts = [*job["command"], *job["environment"].values(), *(word for line in job["before"] for word in line)]
+    if not any(SCRATCH_MARK in text for text in texts):
+        return None
+    site = os.environ.get("NEUROFLOW_SCRATCH", "").strip()
+    if site:
+        try:
+            Path(site).mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{job['token']}-", dir=site))
+        except OSError as error:
+            print(f"neuroflow: no scratch folder in {site} ({error}): the work directory is used", file=sys.stderr)
+    root = Path(job["work_dir"]) / "tmp"
+    shutil.rmtree(root, ignore_errors=True)  # of an attempt that was killed: one attempt of a run works at a time
+    root.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{job['token']}-", dir=root))
+
+
+def _filled(command: Sequence[str], scratch: Path | None) -> list[str]:
+    return [word.replace(SCRATCH_MARK, str(scratch)) for word in command]
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("SUBMITIT_", "NEUROFLOW_"))}
+    return {**own, **extra}
+
+
+def _without_our_code(environment: dict[str, str]) -> dict[str, str]:
+    """Drop our own entry of PYTHONPATH: a tool on the host has a Python, and packages, of its own."""
+    kept = [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if entry not in ("", _CODE_ROOT)]
+    return {**environment, "PYTHONPATH": os.pathsep.join(kept)} if kept else environment
+
+
+def _is_done(place: Path) -> bool:
+    """Tell whether an earlier life has published; put its record aside where it has not."""
+    record = place / RECORD_NAME
+    try:
+        if json.loads(record.read_text(encoding="utf-8"))["published"] is True:
+            return True
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        pass
+    lives = sum(1 for _ in place.glob("exit-before-*.json"))
+    record.rename(place / f"exit-before-{lives + 1}.json")
+    return False
+
+
+def _step_back(place: Path, job_id: str, started: float) -> int:
+    """Leave a note, which is no exit record, that this job did nothing."""
+    by = claim.holder(place)
+    findings = _Findings(error=f"not executed: the folder is held by '{by}'")
+    record = _record(findings, token=place.name, job_id=job_id, started=started, stopped_by="")
+    write_json(place / f"exit-{job_id}.json", {"schema": SCHEMA, **asdict(record)})
+    print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
+    return NOT_MINE
+
+
+def _record(findings: _Findings, *, token: str, job_id: str, started: float, stopped_by: str) -> ExitRecord:
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return ExitRecord(
+        token=token,
+        job_id=job_id,
+        exit_code=findings.exit_code,
+        signal=findings.signal,
+        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        started_at=started,
+        ended_at=time.time(),
+        stderr_tail=findings.tail.text,
+        max_rss_mb=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,  # Linux counts in KiB
+        crash_files=findings.crash_files,
+        missing_outputs=findings.missing_outputs,
+        published=findings.published,
+        error=findings.error,
+        restart_count=int(restarts) if restarts.isdigit() else 0,
+        bad_input=findings.tail.matched,
+        stopped_by=stopped_by,
+    )
+
+
+def _named(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(paths)))[:_MAX_NAMED]
+
+
+def _code(record: ExitRecord) -> int:
+    if record.published:
+        return 0
+    return BROKEN if record.exit_code is None else min(max(record.exit_code, 1), 255)

@@ -1,0 +1,88 @@
+"""Name a local process so that a reused process id is not taken for it; standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from pathlib import Path
+
+from neuroflow.cluster.files import write_json
+
+PLACE_NAME = "process.json"
+
+_DEAD = ("Z", "X", "x")
+_LOCAL_ID = re.compile(r"(\d+):(\d+)", re.ASCII)
+
+
+def local_id(pid: int) -> str | None:
+    """Return `<pid>:<start time in clock ticks since boot>` of a live process; None for a gone or dead one."""
+    fields = _stat_fields(pid)
+    return f"{pid}:{fields[19]}" if fields and fields[0] not in _DEAD else None
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Return /proc's fields of a process from its state on; none for one that is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    # The program's name stands in parentheses and may hold any character.
+    fields = text.rpartition(")")[2].split()
+    return fields if len(fields) >= 20 else []
+
+
+def own_local_id() -> str:
+    """Return this process's own name."""
+    found = local_id(os.getpid())
+    if found is None:
+        raise OSError(f"/proc/{os.getpid()}/stat can't be read; local jobs need Linux' /proc")
+    return found
+
+
+def is_alive(job_id: str) -> bool:
+    """Tell whether the very process that a local job id names still lives."""
+    pid = pid_of(job_id)
+    return pid is not None and local_id(pid) == job_id
+
+
+def pid_of(job_id: str) -> int | None:
+    """Return the process id within a local job id; None for anything else."""
+    match = _LOCAL_ID.fullmatch(job_id)
+    return int(match[1]) if match else None
+
+
+def session_members(leader: int) -> list[int]:
+    """Return the living processes of a session by its leader's process id."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        fields = _stat_fields(int(entry.name))
+        if fields and fields[0] not in _DEAD and fields[3] == str(leader):
+            members.append(int(entry.name))
+    return members
+
+
+def write_place(folder: Path, job_id: str) -> None:
+    """Note which machine's process table knows a job."""
+    write_json(folder / PLACE_NAME, {"job_id": job_id, "host": socket.gethostname(), "boot": _boot_id()})
+
+
+def state_here(folder: Path, job_id: str) -> bool | None:
+    """Tell whether a job's process lives; None where another machine, or none that is known, could tell."""
+    try:
+        raw = json.loads((folder / PLACE_NAME).read_text(encoding="utf-8"))
+        if raw["host"] != socket.gethostname():
+            return None
+        return bool(raw["boot"] == _boot_id()) and is_alive(job_id)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,192 @@
+"""Move an attempt's results into the dataset; standard library only, because jobs import it.
+
+What the run owns is swapped whole: the old one moves to `.neuroflow/replaced/<token>/` of the dataset, the new one
+is renamed in. Everything else, such as dataset_description.json, is shared with other runs and written file by file.
+The plan is kept in a file, so that a publication that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import glob
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from neuroflow.cluster.files import write_json
+from neuroflow.cluster.globs import walk
+
+PLAN_NAME = "publish.json"
+_PLACED_NAME = ".neuroflow-placed"
+_OWN_FOLDER = ".neuroflow"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a publication swaps, retires and copies; paths are relative to the dataset."""
+
+    output_dir: str
+    publish_dir: str
+    token: str
+    owned: tuple[str, ...]
+    retired: tuple[str, ...]  # owned names of an earlier run that this one did not make again
+    shared: tuple[str, ...]
+
+    @property
+    def replaced_dir(self) -> Path:
+        """The folder that takes what is replaced."""
+        return Path(self.publish_dir) / _OWN_FOLDER / "replaced" / self.token
+
+
+def make_plan(output_dir: Path, publish_dir: Path, *, owned: Sequence[str], token: str) -> Plan:
+    """Decide what to publish, without changing anything."""
+    new = _owned_names(output_dir, owned)
+    old = _owned_names(publish_dir, owned)
+    shared = [
+        path for path, entry in walk(output_dir) if not entry.is_dir(follow_symlinks=False) and not _is_below(path, new)
+    ]
+    return Plan(
+        output_dir=str(output_dir),
+        publish_dir=str(publish_dir),
+        token=token,
+        owned=tuple(new),
+        retired=tuple(path for path in old if path not in new),
+        shared=tuple(shared),
+    )
+
+
+def publish(plan: Plan, *, folder: Path) -> None:
+    """Carry out a plan that is first written to `folder`; harmless when repeated.
+
+    Raises:
+        OSError: when a file can't be written; what was published stays, and a repetition goes on.
+    """
+    write_json(folder / PLAN_NAME, asdict(plan))
+    Path(plan.publish_dir).mkdir(parents=True, exist_ok=True)
+    for path in plan.retired:
+        _set_aside(plan, path)
+    for path in plan.owned:
+        _swap(plan, path)
+    for path in plan.shared:
+        _copy_shared(Path(plan.output_dir) / path, Path(plan.publish_dir) / path, token=plan.token)
+    shutil.rmtree(plan.output_dir, ignore_errors=True)
+
+
+def interrupted_plan(folder: Path) -> Plan | None:
+    """Return the plan of a publication that had begun in an earlier life of this job."""
+    try:
+        raw = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Plan(
+        output_dir=raw["output_dir"],
+        publish_dir=raw["publish_dir"],
+        token=raw["token"],
+        owned=tuple(raw["owned"]),
+        retired=tuple(raw["retired"]),
+        shared=tuple(raw["shared"]),
+    )
+
+
+def _owned_names(root: Path, patterns: Sequence[str]) -> list[str]:
+    """Return the topmost names below a folder that the patterns own.
+
+    `glob` descends only where a pattern leads: a dataset may hold millions of files.
+    """
+    names = {
+        name.rstrip("/")
+        for pattern in patterns
+        for name in glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - pathlib's matches hidden names
+    }
+    found: list[str] = []
+    for name in sorted(names, key=lambda name: name.split("/")):
+        if name and name.partition("/")[0] != _OWN_FOLDER and not _is_below(name, found[-1:]):
+            found.append(name)
+    return found
+
+
+def _is_below(path: str, names: Sequence[str]) -> bool:
+    return any(path == name or path.startswith(name + "/") for name in names)
+
+
+def _swap(plan: Plan, path: str) -> None:
+    source = Path(plan.output_dir) / path
+    if not _exists(source):
+        return  # an earlier life has placed it
+    _set_aside(plan, path)
+    target = Path(plan.publish_dir) / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_owned(plan, source, target)
+
+
+def _set_aside(plan: Plan, path: str) -> None:
+    current = Path(plan.publish_dir) / path
+    if not _exists(current):
+        return
+    aside = plan.replaced_dir / path
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while _exists(aside):  # only after an interruption: what is here now is a copy of ours, and yet not deleted
+        number += 1
+        aside = plan.replaced_dir / f"{path}.{number}"
+    _rename(current, aside)
+
+
+def _copy_owned(plan: Plan, source: Path, target: Path) -> None:
+    """Place a copy from another file system under a temporary name, then by one rename."""
+    temporary = target.with_name(f".{target.name}.{plan.token}.tmp")
+    _remove(temporary)
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, temporary, symlinks=True)
+    else:
+        shutil.copy2(source, temporary, follow_symlinks=False)
+    _rename(temporary, target)
+    # Out of sight by one rename: half a source must never look like a whole one to a repetition.
+    placed = Path(plan.output_dir) / _PLACED_NAME / source.relative_to(plan.output_dir)
+    placed.parent.mkdir(parents=True, exist_ok=True)
+    _rename(source, placed)
+    _remove(placed)
+
+
+def _copy_shared(source: Path, target: Path, *, token: str) -> None:
+    if not _exists(source) or _same(source, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{token}.tmp")
+    _remove(temporary)
+    shutil.copy2(source, temporary, follow_symlinks=False)
+    os.replace(temporary, target)  # noqa: PTH105
+
+
+def _same(source: Path, target: Path) -> bool:
+    if source.is_symlink() or target.is_symlink():
+        return source.is_symlink() and target.is_symlink() and source.readlink() == target.readlink()
+    return target.is_file() and filecmp.cmp(source, target, shallow=False)
+
+
+def _rename(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink() and not os.access(source, os.W_OK):
+        source.chmod(source.stat().st_mode | 0o700)  # a folder that moves needs write permission itself
+    os.rename(source, target)  # noqa: PTH104
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)

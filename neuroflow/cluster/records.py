@@ -1,0 +1,137 @@
+"""Write what a job is to do, and read what it left; JSON both ways, and never trusted on the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from neuroflow.cluster.files import read_own_file, write_json
+from neuroflow.cluster.job import JOB_NAME, RECORD_NAME, SCHEMA
+from neuroflow.cluster.request import JobRequest
+from neuroflow.domain import ExitRecord
+
+log = structlog.get_logger(__name__)
+
+_RECORD_LIMIT_BYTES = 1024 * 1024
+_TEXT_LIMIT = 64 * 1024
+_LIST_LIMIT = 1000
+
+
+def write_job(folder: Path, job: JobRequest, *, time_limit_seconds: float | None = None) -> None:
+    """Write `job.json`.
+
+    Args:
+        time_limit_seconds: after which the job ends its command itself, where no scheduler does.
+    """
+    run = job.run
+    write_json(
+        folder / JOB_NAME,
+        {
+            "schema": SCHEMA,
+            "token": job.token,
+            "pipeline": job.pipeline,
+            "scope": job.scope,
+            "before": run.before,
+            "command": job.command,
+            # A container gets its environment by the runtime's own options, in `command`.
+            "environment": dict(run.environment) if run.runtime == "host" else {},
+            "output_dir": run.output_dir,
+            "work_dir": run.work_dir,
+            "publish_dir": run.publish_dir,
+            "owned": run.owned,
+            "outputs": [{"pattern": rule.pattern, "min_count": rule.min_count} for rule in run.outputs],
+            "crash_globs": run.crash_globs,
+            "bad_input_patterns": run.bad_input_patterns,
+            "time_limit_seconds": time_limit_seconds,
+        },
+    )
+
+
+def read_exit_record(folder: str | Path, *, token: str) -> ExitRecord | None:
+    """Return the exit record of an attempt, or None: one that is missing or malformed is no verdict."""
+    path = Path(folder) / RECORD_NAME
+    try:
+        raw = json.loads(read_own_file(path, limit_bytes=_RECORD_LIMIT_BYTES))
+        record = _checked(raw)
+        if record.token != token:
+            raise ValueError(f"it belongs to '{record.token}'")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("exit_record.unusable", path=str(path), token=token, problem=str(error))
+        return None
+    return record
+
+
+def _checked(raw: Any) -> ExitRecord:
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+        raise ValueError(f"it is no exit record of schema {SCHEMA}")
+    values = {}
+    for name, check in _CHECKS.items():
+        if name not in raw:
+            raise ValueError(f"its field '{name}' is missing")
+        values[name] = check(name, raw[name])
+    return ExitRecord(**values)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, value, "a text")
+    return value[:_TEXT_LIMIT]
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**31:
+        raise _wrong(name, value, "a whole number")
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    # Up to the year 9999: later times can't be shown.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 253402300800:
+        raise _wrong(name, value, "a number")
+    return float(value)
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "true or false")
+    return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _LIST_LIMIT:
+        raise _wrong(name, value, f"a list of at most {_LIST_LIMIT} texts")
+    return tuple(_text(name, item) for item in value)
+
+
+def _optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _wrong(name: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"its field '{name}' is {str(value)[:60]!r}, and should be {wanted}")
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "token": _text,
+    "job_id": _text,
+    "exit_code": _optional(_whole),
+    "signal": _optional(_whole),
+    "host": _text,
+    "started_at": _number,
+    "ended_at": _number,
+    "stderr_tail": _text,
+    "max_rss_mb": _optional(_number),
+    "crash_files": _texts,
+    "missing_outputs": _texts,
+    "published": _yes_or_no,
+    "error": _text,
+    "restart_count": _whole,
+    "bad_input": _text,
+    "stopped_by": _text,
+}

@@ -1,0 +1,36 @@
+"""What is asked of a cluster, and what it answers to a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from neuroflow.config.execution import PipelineSettings
+from neuroflow.domain import ContainerRun, Resources
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """One attempt, ready to be submitted.
+
+    The literal text `@SCRATCH@` inside an argument of `command` or of `run.before` stands for the job's scratch
+    folder, which only its node knows.
+    """
+
+    token: str
+    folder: str  # the attempt's own; its last part is the token
+    pipeline: str
+    scope: str
+    resources: Resources
+    exclude_nodes: tuple[str, ...]
+    command: tuple[str, ...]  # the final argument list, container runtime included
+    run: ContainerRun
+    settings: PipelineSettings
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The job ids found by token; whoever is not in `found` does not exist only if `answered`."""
+
+    answered: bool
+    found: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,147 @@
+"""Submit through submitit, with our script, our transport, and a payload that lies ready before sbatch is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Before submitit is imported: it would put handlers of its own on stdout and stderr.
+os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
+
+from submitit.core.utils import DelayedSubmission
+from submitit.slurm import slurm as submitit_slurm
+
+from neuroflow.cluster.answers import job_id_of, translated
+from neuroflow.cluster.files import write_atomically
+from neuroflow.cluster.request import JobRequest
+from neuroflow.cluster.template import render_script
+from neuroflow.cluster.transport import Transport
+from neuroflow.config.execution import Cluster as ClusterSettings
+from neuroflow.errors import CommandError, SubmissionRefused
+
+if TYPE_CHECKING:
+    from submitit.core.core import Job
+
+PAYLOAD_NAME = "payload.pkl"
+SCRIPT_NAME = "submission.sh"
+# SLURM may send the warning a minute early: in a short job it would come before the tool has started.
+_EARLY_SECONDS = 60
+_SHORTEST_WARNED_SECONDS = 120
+
+
+class SlurmJob(submitit_slurm.SlurmJob[None]):
+    """A submitted job; submitit's own watcher, which asks sacct by itself, is left out."""
+
+    def _register_in_watcher(self) -> None:
+        pass
+
+
+class SlurmExecutor(submitit_slurm.SlurmExecutor):
+    """submitit's executor for one attempt."""
+
+    job_class = SlurmJob
+
+    def __init__(self, job: JobRequest, settings: ClusterSettings, *, transport: Transport) -> None:
+        super().__init__(job.folder)
+        self._job = job
+        self._settings = settings
+        self._transport = transport
+        self.parameters["time"] = job.resources.time_minutes
+
+    @classmethod
+    def affinity(cls) -> int:
+        """Allow a machine without srun: the transport may lead elsewhere."""
+        return 2
+
+    def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
+        (delayed,) = delayed_submissions
+        write_payload(self.folder, delayed, time_minutes=self._job.resources.time_minutes)
+        return [self._submit_command(self._submitit_command_str)]
+
+    def _submit_command(self, command: str) -> Job[Any]:
+        text = self._make_submission_file_text(command, "")
+        script = self.folder / SCRIPT_NAME
+        write_atomically(script, text.encode())
+        try:
+            answer = self._transport.run(
+                self._make_submission_command(script), timeout=self._settings.command_timeout_seconds
+            )
+        except CommandError as error:
+            raise translated(error) from error
+        return self.job_class(folder=self.folder, job_id=job_id_of(answer), tasks=[0])
+
+    def _make_submission_file_text(self, command: str, uid: str) -> str:
+        """Render our template; it calls submitit in its own last line, not by `command`."""
+        return script_text(self._job, self._settings)
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return ["sbatch", "--parsable", str(submission_file_path)]
+
+
+def script_text(job: JobRequest, settings: ClusterSettings) -> str:
+    """Return the sbatch script of a job."""
+    own, resources = job.settings, job.resources
+    placement = (
+        ("account", own.account or settings.account),
+        ("partition", own.partition or settings.partition),
+        ("qos", own.qos or settings.qos),
+        ("constraint", settings.constraint),
+        ("exclude", ",".join(job.exclude_nodes)),
+    )
+    values = {
+        "token": job.token,
+        "pipeline": job.pipeline,
+        "scope": job.scope,
+        "folder": job.folder,
+        "cpus": resources.cpus,
+        "memory_mb": resources.memory_mb,
+        "time_minutes": resources.time_minutes,
+        "gpus": resources.gpus,
+        "signal_seconds": warning_seconds(settings.signal_seconds, time_minutes=resources.time_minutes),
+        "placement": [(name, value) for name, value in placement if value],
+        "sbatch_lines": (*settings.sbatch_lines, *own.sbatch_lines),
+        "setup_lines": (*settings.setup_lines, *own.setup_lines),
+        "scratch": settings.scratch,
+        "python": settings.python or sys.executable,
+        "code_path": None if settings.python else code_path(),
+    }
+    return render_script(job.pipeline, values)
+
+
+def warning_seconds(wanted: int, *, time_minutes: int) -> int:
+    """Return how long before the time limit SLURM shall warn the job; 0: not at all, the job is too short."""
+    return wanted if time_minutes * 60 >= wanted + _EARLY_SECONDS + _SHORTEST_WARNED_SECONDS else 0
+
+
+def code_path() -> str | None:
+    """Return the folder that Python needs to be told of to find neuroflow: None for an installed one."""
+    root = Path(__file__).resolve().parents[2]
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    return None if root in installed else str(root)
+
+
+def write_payload(folder: Path, delayed: DelayedSubmission, *, time_minutes: int) -> None:
+    """Write the pickled payload, closed to other users."""
+    delayed.set_timeout(time_minutes, 0)
+    temporary = folder / f".{PAYLOAD_NAME}.tmp"
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    delayed.dump(temporary)
+    temporary.rename(folder / PAYLOAD_NAME)
+
+
+def check_folder(folder: str, *, forbidden: Sequence[str] = ("%", "\\")) -> None:
+    """Refuse a folder name that submitit or SLURM would change.
+
+    Raises:
+        SubmissionRefused: with the reason.
+    """
+    bad = [character for character in folder if character in forbidden or not character.isprintable()]
+    if bad or not folder.startswith("/"):
+        problem = f"holds {bad[0]!r}, which SLURM and submitit replace" if bad else "is not absolute"
+        raise SubmissionRefused(
+            f"the job folder {folder!r} {problem}", transient=False, hint="choose another paths.state_dir"
+        )

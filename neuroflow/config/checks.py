@@ -1,0 +1,87 @@
+"""What the disk says of a configuration: folders and files that it names and that are not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from neuroflow.config.disk import exists, is_file, is_folder
+from neuroflow.config.execution import Containers, Pipelines
+from neuroflow.config.fields import IMAGE_FILE, SPEC_FILE
+from neuroflow.config.sections import Discovery, Paths
+from neuroflow.config.shapes import KeyPath
+
+Finding = tuple[KeyPath, str]
+_IMAGE_RUNTIMES = ("apptainer", "singularity")
+
+
+def missing_files(sections: Mapping[str, object]) -> list[Finding]:
+    """Return key path and problem of what is not there; sections that could not be read are left out."""
+    found: list[Finding] = []
+    paths, discovery = sections.get("paths"), sections.get("discovery")
+    containers, pipelines = sections.get("containers"), sections.get("pipelines")
+    if isinstance(paths, Paths):
+        found += _paths(paths)
+    if isinstance(discovery, Discovery) and discovery.labels == "csv" and discovery.csv_file is not None:
+        found += _file(("discovery", "csv_file"), discovery.csv_file)
+    if isinstance(pipelines, Pipelines):
+        found += _tool_files(pipelines)
+        if isinstance(containers, Containers):
+            found += _images(containers, pipelines)
+    return found
+
+
+def _paths(paths: Paths) -> Iterator[Finding]:
+    yield from _folder(("paths", "dicom_root"), paths.dicom_root)
+    if paths.freesurfer_license is not None:
+        yield from _file(("paths", "freesurfer_license"), paths.freesurfer_license)
+    if paths.templateflow_home is not None:
+        yield from _folder(("paths", "templateflow_home"), paths.templateflow_home)
+    for name in ("bids_root", "derivatives_root", "work_root", "state_dir"):
+        folder: Path = getattr(paths, name)
+        if exists(folder) and not is_folder(folder):
+            yield ("paths", name), f"'{folder}' is a file, and must be a folder"
+
+
+def _tool_files(pipelines: Pipelines) -> Iterator[Finding]:
+    settings = pipelines.bids_conversion
+    if settings.enabled and settings.heuristic is not None:
+        yield from _file(("pipelines", "bids_conversion", "heuristic"), settings.heuristic)
+    if pipelines.qsiprep.enabled and pipelines.qsiprep.bids_filter_file is not None:
+        yield from _file(("pipelines", "qsiprep", "bids_filter_file"), pipelines.qsiprep.bids_filter_file)
+    recon = pipelines.qsirecon
+    if recon.enabled and SPEC_FILE.is_file(recon.recon_spec):
+        yield from _file(("pipelines", "qsirecon", "recon_spec"), Path(recon.recon_spec))
+    for name, folder in recon.datasets.items() if recon.enabled else ():
+        yield from _folder(("pipelines", "qsirecon", "datasets", name), folder)
+
+
+def _images(containers: Containers, pipelines: Pipelines) -> Iterator[Finding]:
+    for name in type(pipelines).model_fields:
+        settings = getattr(pipelines, name)
+        runtime = settings.runtime or containers.runtime
+        image = settings.image
+        if not settings.enabled or image is None or runtime not in _IMAGE_RUNTIMES or not IMAGE_FILE.is_file(image):
+            continue
+        # An Apptainer sandbox is a folder.
+        if not is_folder(Path(image)):
+            yield from _file(("pipelines", name, "image"), Path(image))
+
+
+def _file(key: KeyPath, path: Path) -> Iterator[Finding]:
+    if is_folder(path):
+        yield key, f"'{path}' is a folder, and must be a file"
+    elif not exists(path):
+        yield key, f"the file '{path}' does not exist"
+    elif not is_file(path) or not os.access(path, os.R_OK):
+        yield key, f"the file '{path}' can't be read by this user"
+
+
+def _folder(key: KeyPath, path: Path) -> Iterator[Finding]:
+    if not exists(path):
+        yield key, f"the folder '{path}' does not exist"
+    elif not is_folder(path):
+        yield key, f"'{path}' is a file, and must be a folder"
+    elif not os.access(path, os.R_OK | os.X_OK):
+        yield key, f"the folder '{path}' can't be read by this user"

@@ -1,0 +1,181 @@
+"""The sections that say where and how containers run: containers, cluster, pipelines."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
+from neuroflow.config.sections import MaxConcurrent, Retry
+
+
+class Containers(Section):
+    """The container runtime that all pipelines use unless they name their own."""
+
+    runtime: Runtime = Field(
+        default="apptainer", description="`host` runs the tools that are installed beside neuroflow, in no container."
+    )
+    runtime_args: tuple[OneLine, ...] = Field(
+        default=(), description="Further options of the runtime, such as --userns."
+    )
+    binds: tuple[OneLine, ...] = Field(default=(), description="Further binds, as /host/path:/container/path[:ro].")
+    environment: dict[str, OneLine] = Field(
+        default_factory=dict, description="Environment variables inside the container."
+    )
+
+
+class Limits(Section):
+    """The largest request that a partition takes."""
+
+    cpus: int | None = Field(default=None, ge=1, description="Cores.")
+    memory_mb: int | None = Field(default=None, ge=1, description="Memory (MiB).")
+    time_minutes: int | None = Field(default=None, ge=1, description="Wall time (min).")
+
+
+class Cluster(Section):
+    """One site's facts."""
+
+    name: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]+$", description="What people call the site.")
+    kind: Literal["slurm", "local"] = Field(
+        default="local", description="`slurm`, or `local`: processes on this machine (submitit's local executor)."
+    )
+    account: OneLine | None = Field(default=None, description="SLURM account.")
+    partition: OneLine | None = Field(default=None, description="SLURM partition.")
+    qos: OneLine | None = Field(default=None, description="SLURM QOS.")
+    constraint: OneLine | None = Field(default=None, description="SLURM node features.")
+    sbatch_lines: tuple[OneLine, ...] = Field(
+        default=(), description="Further #SBATCH options of the site, such as `--mail-type=FAIL`."
+    )
+    setup_lines: tuple[OneLine, ...] = Field(
+        default=(), description="Shell lines before the job, such as `module load apptainer/1.4`."
+    )
+    scratch: OneLine | None = Field(
+        default=None,
+        description="Shell expression of a node-local scratch folder, such as $SLURM_TMPDIR; "
+        "it becomes the container's /tmp.",
+    )
+    python: OneLine | None = Field(
+        default=None, description="Python of the nodes with neuroflow in it; none: this one."
+    )
+    limits: Limits = Field(default_factory=Limits, description="The largest request that the partition takes.")
+    poll_seconds: float = Field(default=60.0, ge=1, description="Between two looks at squeue and sacct (s).")
+    command_timeout_seconds: float = Field(
+        default=150.0, gt=0, description="Limit of one SLURM command (s); sbatch itself retries for up to 120 s."
+    )
+    accounting: bool = Field(default=True, description="Whether sacct works at this site.")
+    accounting_grace_seconds: float = Field(
+        default=120.0, ge=0, description="How long a job that left squeue may be missing from sacct (s)."
+    )
+    signal_seconds: int = Field(
+        default=90, ge=10, description="SLURM warns the job this long before its time limit (s)."
+    )
+
+
+class PipelineSettings(Section):
+    """What a site may say of one pipeline; anything left out keeps the pipeline's own default."""
+
+    enabled: bool = Field(default=True, description="Whether new runs are opened.")
+    queue: Literal["bids", "processing", "heavy_processing", "default"] | None = Field(
+        default=None, description="Celery queue of its tasks."
+    )
+    depends_on: tuple[PipelineName, ...] | None = Field(
+        default=None, description="Pipelines whose results it needs, by name."
+    )
+    where: Literal["cluster", "worker"] | None = Field(
+        default=None, description="`worker` does the work inside the Celery worker; only bids_conversion may."
+    )
+    runtime: Runtime | None = Field(default=None, description="Instead of containers.runtime.")
+    image: ImageName | None = Field(default=None, description="SIF file, or image reference for docker and podman.")
+    version: OneLine | None = Field(
+        default=None,
+        description="Version of the tool in the image; options differ between releases. "
+        "Read from the image name if left out.",
+    )
+    program: tuple[OneLine, ...] | None = Field(
+        default=None,
+        description="The command, as an argument list, where the host runtime runs something else than "
+        "the tool's own name.",
+    )
+    args: tuple[OneLine, ...] = Field(default=(), description="Further options of the tool, as an argument list.")
+    cpus: int | None = Field(default=None, ge=1, description="Cores.")
+    memory_mb: int | None = Field(default=None, ge=1, description="Memory (MiB).")
+    time_minutes: int | None = Field(default=None, ge=1, description="Wall time (min).")
+    gpus: int | None = Field(default=None, ge=0, description="GPUs.")
+    retry: Retry | None = Field(default=None, description="Instead of workflow.retry.")
+    outputs: tuple[OneLine, ...] | None = Field(
+        default=None,
+        description="Globs of files that must exist for success, relative to the dataset; "
+        "{subject} and {session} are filled in.",
+    )
+    account: OneLine | None = Field(default=None, description="Instead of cluster.account.")
+    partition: OneLine | None = Field(default=None, description="Instead of cluster.partition.")
+    qos: OneLine | None = Field(default=None, description="Instead of cluster.qos.")
+    sbatch_lines: tuple[OneLine, ...] = Field(default=(), description="Further #SBATCH options.")
+    setup_lines: tuple[OneLine, ...] = Field(default=(), description="Further shell lines before the job.")
+    runtime_args: tuple[OneLine, ...] = Field(default=(), description="Further options of the container runtime.")
+    environment: dict[str, OneLine] = Field(default_factory=dict, description="Further environment variables.")
+
+    in_worker_allowed: ClassVar[bool] = False
+
+    @field_validator("where")
+    @classmethod
+    def _only_short_work_in_the_worker(cls, where: str | None) -> str | None:
+        if where == "worker" and not cls.in_worker_allowed:
+            raise ValueError(
+                "is 'worker', but only bids_conversion may do its work inside the worker; allowed here: 'cluster'"
+            )
+        return where
+
+
+class BidsConversionSettings(PipelineSettings):
+    """HeudiConv's own settings."""
+
+    in_worker_allowed: ClassVar[bool] = True
+
+    heuristic: ConfigPath | None = Field(
+        default=None,
+        description="HeudiConv heuristic (a Python file); none: the one that neuroflow ships for diffusion and T1w.",
+    )
+
+
+class QSIPrepSettings(PipelineSettings):
+    """QSIPrep's own settings."""
+
+    output_resolution: float = Field(default=2.0, gt=0, description="Voxel size of the output (mm), isotropic.")
+    subject_anatomical_reference: Literal["first-lex", "unbiased", "sessionwise"] = Field(
+        default="first-lex", description="Which anatomical image a subject's sessions are aligned to."
+    )
+    anat_modality: Literal["T1w", "T2w", "none"] | None = Field(
+        default=None, description="Passed on; none: QSIPrep's default. `none` for data without a T1w."
+    )
+    bids_filter_file: ConfigPath | None = Field(default=None, description="JSON of PyBIDS filters.")
+
+
+class QSIReconSettings(PipelineSettings):
+    """QSIRecon's own settings."""
+
+    recon_spec: SpecName = Field(default="dsi_studio_gqi", description="Name of a built-in workflow, or a YAML file.")
+    atlases: tuple[OneLine, ...] = Field(default=("4S156Parcels",), description="Atlases, by name.")
+    datasets: dict[str, ConfigPath] = Field(
+        default_factory=dict, description="Further datasets: name to folder (--datasets)."
+    )
+
+
+class QSIParcSettings(PipelineSettings):
+    """QSIParc's own settings."""
+
+    scalars: tuple[OneLine, ...] = Field(default=(), description="Scalar maps, by name; none: all that are found.")
+    atlases: tuple[OneLine, ...] = Field(default=(), description="Atlases, by name; none: all that are found.")
+
+
+class Pipelines(Section):
+    """Overrides of the four pipelines."""
+
+    bids_conversion: BidsConversionSettings = Field(default_factory=BidsConversionSettings, description="HeudiConv.")
+    qsiprep: QSIPrepSettings = Field(default_factory=QSIPrepSettings, description="QSIPrep.")
+    qsirecon: QSIReconSettings = Field(default_factory=QSIReconSettings, description="QSIRecon.")
+    qsiparc: QSIParcSettings = Field(default_factory=QSIParcSettings, description="QSIParc.")
+
+
+__all__ = ["Cluster", "Containers", "Limits", "MaxConcurrent", "PipelineSettings", "Pipelines"]

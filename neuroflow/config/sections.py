@@ -1,0 +1,267 @@
+"""The sections of the configuration, but for the cluster and the pipelines."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from neuroflow.config.fields import (
+    ConfigPath,
+    CronString,
+    DatabaseUrl,
+    MailAddress,
+    Pattern,
+    RedisUrl,
+    Section,
+    WebhookUrl,
+)
+
+
+class Paths(Section):
+    """Where the data lives. Job folders and results must be on a file system that nodes see."""
+
+    dicom_root: ConfigPath = Field(description="Folder of the scanner's DICOM sessions; only read, and must exist.")
+    bids_root: ConfigPath = Field(description="The BIDS dataset that HeudiConv fills; made when missing.")
+    derivatives_root: ConfigPath = Field(
+        description="Folder of the derivative datasets (qsiprep, qsirecon, qsiparc); made when missing."
+    )
+    work_root: ConfigPath = Field(
+        description="Working directories, one per run, kept between its attempts; large, and seen by the nodes."
+    )
+    state_dir: ConfigPath = Field(
+        description="neuroflow's own folder: job folders, logs, the embedded database and Redis; seen by the nodes."
+    )
+    freesurfer_license: ConfigPath | None = Field(
+        default=None, description="FreeSurfer licence file, which QSIRecon needs."
+    )
+    templateflow_home: ConfigPath | None = Field(
+        default=None, description="TemplateFlow folder, filled beforehand: compute nodes have no network."
+    )
+
+    @field_validator("state_dir")
+    @classmethod
+    def _fits_a_url(cls, folder: Path) -> Path:
+        # It becomes part of the embedded database's and the embedded Redis' URL.
+        if any(letter in str(folder) for letter in "?#%"):
+            raise ValueError(f"'{folder}' holds '?', '#' or '%', which the embedded database can't have in its name")
+        return folder
+
+    @model_validator(mode="after")
+    def _are_apart(self) -> Paths:
+        problems = [
+            f"{inner} ({getattr(self, inner)}) {how} {outer} ({getattr(self, outer)}): {reason}"
+            for inner, outer, reason in _APART
+            if (how := _lies(getattr(self, inner), getattr(self, outer)))
+        ]
+        problems += [
+            f"{first} and {second} are the same folder ({getattr(self, first)}); each needs its own"
+            for first, second in _DIFFERENT
+            if _real(getattr(self, first)) == _real(getattr(self, second))
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+_APART = (
+    ("bids_root", "dicom_root", "the scanner's folder is only read"),
+    ("derivatives_root", "dicom_root", "the scanner's folder is only read"),
+    ("work_root", "dicom_root", "the scanner's folder is only read"),
+    ("state_dir", "dicom_root", "the scanner's folder is only read"),
+    ("work_root", "bids_root", "QSIPrep refuses a working directory inside its input"),
+)
+_DIFFERENT = (
+    ("bids_root", "derivatives_root"),
+    ("derivatives_root", "work_root"),
+    ("state_dir", "bids_root"),
+    ("state_dir", "derivatives_root"),
+)
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _lies(inner: Path, outer: Path) -> str:
+    """Say how one folder lies in another, symbolic links followed, or nothing when it doesn't."""
+    inside, around = _real(inner), _real(outer)
+    if inside == around:
+        return "is the same folder as"
+    return "is inside" if inside.startswith(around.rstrip("/") + "/") else ""
+
+
+class Database(Section):
+    """The state database."""
+
+    url: DatabaseUrl = Field(
+        default=SecretStr("embedded"),
+        description="SQLAlchemy URL (postgresql+psycopg://... or sqlite:////absolute/file.db), or `embedded`: "
+        "SQLite in paths.state_dir.",
+    )
+    busy_timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for SQLite's lock (s).")
+
+
+class Redis(Section):
+    """Broker and result backend of Celery."""
+
+    url: RedisUrl = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis://, rediss:// or redis+socket:// URL, or `embedded`: a private one that "
+        "`neuroflow up` starts.",
+    )
+
+
+class Logging(Section):
+    """Structured logs."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level written.")
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="`console` for people, `json` for machines, `auto`: console on a terminal."
+    )
+    file: ConfigPath | None = Field(default=None, description="Also write JSON lines to this file.")
+
+
+_KEYWORD = r"^[A-Za-z][A-Za-z0-9]*$"
+
+
+class Discovery(Section):
+    """How session folders are found and named."""
+
+    layout: Literal["subject/session", "session/subject"] = Field(
+        default="subject/session", description="Order of the two folder levels below paths.dicom_root."
+    )
+    labels: Literal["pattern", "dicom", "csv"] = Field(
+        default="pattern",
+        description="Where labels come from: the folder names, DICOM headers, or a CSV mapping.",
+    )
+    subject_pattern: Pattern = Field(
+        default=r"(?:sub-)?(?P<label>[A-Za-z0-9]+)",
+        description="Matches a whole subject folder name; its group `label` is the subject label.",
+    )
+    session_pattern: Pattern = Field(
+        default=r"(?:ses-)?(?P<label>[A-Za-z0-9]+)",
+        description="Matches a whole session folder name; its group `label` is the session label.",
+    )
+    dicom_subject_field: str = Field(
+        default="PatientID", pattern=_KEYWORD, description="DICOM keyword of the subject (labels: dicom)."
+    )
+    dicom_session_field: str = Field(
+        default="StudyDate", pattern=_KEYWORD, description="DICOM keyword of the session (labels: dicom)."
+    )
+    csv_file: ConfigPath | None = Field(
+        default=None, description="CSV with the columns scan_id, subject and, optionally, session (labels: csv)."
+    )
+    settle_minutes: float = Field(
+        default=30.0, ge=0, description="A session starts once its files were unchanged for this long (min)."
+    )
+    ignore: tuple[str, ...] = Field(
+        default=("*.part", "*.filepart", "*.partial", ".*", "*~", "Thumbs.db"),
+        description="File and folder names (globs) that are not counted: temporary names of transfers, hidden files.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Discovery:
+        for name in ("subject_pattern", "session_pattern"):
+            if "label" not in re.compile(getattr(self, name)).groupindex:
+                raise ValueError(f"{name} needs a named group: (?P<label>...)")
+        if self.labels == "csv" and self.csv_file is None:
+            raise ValueError("labels: csv needs csv_file")
+        return self
+
+
+class RequiredScan(Section):
+    """A scan that every session must have."""
+
+    name: str = Field(description="What people call it, such as `dwi`.")
+    pattern: Pattern = Field(description="Searched for in the series description and protocol name, ignoring case.")
+    min_files: int = Field(
+        default=1, ge=1, description="Fewest images of one series (files, or frames of multi-frame files)."
+    )
+    max_files: int | None = Field(default=None, ge=1, description="Most images of one series; none: no limit.")
+
+    @model_validator(mode="after")
+    def _check(self) -> RequiredScan:
+        if self.max_files is not None and self.max_files < self.min_files:
+            raise ValueError(f"max_files ({self.max_files}) is below min_files ({self.min_files})")
+        return self
+
+
+class Protocol(Section):
+    """What a complete session holds."""
+
+    required_scans: tuple[RequiredScan, ...] = Field(
+        default=(), description="Scans without which a session waits for a person."
+    )
+
+
+class MaxConcurrent(Section):
+    """Runs in flight per pipeline; a SLURM site raises these by two or three orders of magnitude."""
+
+    bids_conversion: int = Field(default=4, ge=0, description="Runs in flight.")
+    qsiprep: int = Field(default=1, ge=0, description="Runs in flight.")
+    qsirecon: int = Field(default=2, ge=0, description="Runs in flight.")
+    qsiparc: int = Field(default=4, ge=0, description="Runs in flight.")
+
+    def of(self, pipeline: str) -> int:
+        """Return the limit of a pipeline (4 for one that has no key of its own)."""
+        value = getattr(self, pipeline, 4)
+        return int(value)
+
+
+class Retry(Section):
+    """What follows a failed job, unless a pipeline says otherwise."""
+
+    max_attempts: int = Field(default=3, ge=1, description="Attempts that count, per run.")
+    initial_delay_minutes: float = Field(default=5, ge=0, description="Wait before the second attempt (min).")
+    max_delay_minutes: float = Field(default=60, ge=0, description="Longest wait (min).")
+    exponential_backoff: bool = Field(default=True, description="Double the wait each time.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Retry:
+        if self.max_delay_minutes < self.initial_delay_minutes:
+            raise ValueError(
+                f"max_delay_minutes ({self.max_delay_minutes:g}) is below "
+                f"initial_delay_minutes ({self.initial_delay_minutes:g})"
+            )
+        return self
+
+
+class Notifications(Section):
+    """Who is told."""
+
+    slack_webhook: WebhookUrl | None = Field(default=None, description="Slack incoming-webhook URL.")
+    email_recipients: tuple[MailAddress, ...] = Field(default=(), description="Mail addresses.")
+    on_workflow_complete: bool = Field(default=False, description="Tell when a master workflow has ended.")
+    on_stage_failure: bool = Field(default=True, description="Tell when a run has failed for good.")
+
+
+class Workflow(Section):
+    """The master workflow."""
+
+    schedule: CronString = Field(default="0 2 */3 * *", description="Cron string (UTC) of the master workflow.")
+    max_concurrent: MaxConcurrent = Field(default_factory=MaxConcurrent, description="Runs in flight per pipeline.")
+    retry: Retry = Field(default_factory=Retry, description="Retry policy of jobs.")
+    notifications: Notifications = Field(default_factory=Notifications, description="Who is told.")
+
+
+class Celery(Section):
+    """The workers."""
+
+    worker_concurrency: int = Field(default=4, ge=1, description="Processes of one worker.")
+    task_soft_time_limit: int = Field(default=43_200, ge=1, description="A task is asked to end after this long (s).")
+    task_time_limit: int = Field(default=86_400, ge=1, description="A task is killed after this long (s).")
+    default_retry_delay: int = Field(default=300, ge=1, description="First delay of a task that could not submit (s).")
+    max_retries: int = Field(default=3, ge=0, description="Retries of the task itself; jobs have workflow.retry.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Celery:
+        if self.task_time_limit <= self.task_soft_time_limit:
+            raise ValueError(
+                f"task_time_limit ({self.task_time_limit}) must be above "
+                f"task_soft_time_limit ({self.task_soft_time_limit})"
+            )
+        return self

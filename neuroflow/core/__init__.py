@@ -1,0 +1,1 @@
+"""The state database: the one place where neuroflow remembers anything."""

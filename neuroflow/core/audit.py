@@ -1,0 +1,38 @@
+"""Audit rows: written in the transaction of the change that they tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from neuroflow.models import AuditRow
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One change: of what, from where to where, by whom, and why."""
+
+    at: datetime
+    actor: str
+    event: str
+    entity: str
+    entity_id: int | None
+    before: str | None
+    after: str | None
+    reason: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def write_audit(session: Session, *entries: Audit) -> None:
+    """Add audit rows, in order."""
+    write_audits(session, entries)
+
+
+def write_audits(session: Session, entries: Sequence[Audit]) -> None:
+    """Add many audit rows at once, in order."""
+    if entries:
+        session.execute(insert(AuditRow), [asdict(entry) for entry in entries])

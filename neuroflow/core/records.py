@@ -1,0 +1,81 @@
+"""Queries that give the frozen records of the domain: the columns stand in the order of the fields."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, literal, null, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute
+
+from neuroflow.domain import (
+    AttemptRecord,
+    AuditRecord,
+    KnownSession,
+    RunRecord,
+    SessionRecord,
+    SubjectRecord,
+    WorkflowRunRecord,
+)
+from neuroflow.models import AttemptRow, AuditRow, Base, RunRow, SessionRow, SubjectRow, WorkflowRunRow
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Column = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+def _columns(record: type[DataclassInstance], row: type[Base], **others: Column) -> list[Column]:
+    """Return one column per field of `record`: from `others` by name, or else from `row`."""
+    names = [field.name for field in fields(record)]
+    return [others[name] if name in others else getattr(row, name) for name in names]
+
+
+def subjects() -> Select[Any]:
+    """Select what SubjectRecord takes."""
+    return select(*_columns(SubjectRecord, SubjectRow))
+
+
+def sessions(*, with_series: bool = True) -> Select[Any]:
+    """Select what SessionRecord takes; the series are by far its largest part."""
+    others: dict[str, Column] = {"subject": SubjectRow.label}
+    if not with_series:
+        others["series"] = type_coerce(null(), SessionRow.series.type)
+    columns = _columns(SessionRecord, SessionRow, **others)
+    return select(*columns).select_from(SessionRow).join(SubjectRow, SubjectRow.id == SessionRow.subject_id)
+
+
+def known_sessions() -> Select[Any]:
+    """Select what KnownSession takes."""
+    columns = _columns(KnownSession, SessionRow, subject=SubjectRow.label, session=SessionRow.label)
+    return select(*columns).select_from(SessionRow).join(SubjectRow, SubjectRow.id == SessionRow.subject_id)
+
+
+def runs(*, brief: bool = False) -> Select[Any]:
+    """Select what RunRecord takes; `brief` leaves metrics and error message empty."""
+    others: dict[str, Column] = {"subject": SubjectRow.label, "session": SessionRow.label.label("session_label")}
+    if brief:
+        others["metrics"] = type_coerce(null(), RunRow.metrics.type)
+        others["error_message"] = literal("")
+    return (
+        select(*_columns(RunRecord, RunRow, **others))
+        .select_from(RunRow)
+        .join(SubjectRow, SubjectRow.id == RunRow.subject_id)
+        .outerjoin(SessionRow, SessionRow.id == RunRow.session_id)
+    )
+
+
+def attempts() -> Select[Any]:
+    """Select what AttemptRecord takes."""
+    columns = _columns(AttemptRecord, AttemptRow, pipeline=RunRow.pipeline, scope=RunRow.scope)
+    return select(*columns).select_from(AttemptRow).join(RunRow, RunRow.id == AttemptRow.run_id)
+
+
+def workflow_runs() -> Select[Any]:
+    """Select what WorkflowRunRecord takes."""
+    return select(*_columns(WorkflowRunRecord, WorkflowRunRow))
+
+
+def audit() -> Select[Any]:
+    """Select what AuditRecord takes."""
+    return select(*_columns(AuditRecord, AuditRow))

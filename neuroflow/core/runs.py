@@ -1,0 +1,165 @@
+"""Runs: open them, read them, move them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from neuroflow.core import records
+from neuroflow.core.audit import Audit, write_audit
+from neuroflow.core.snapshot import read_snapshot
+from neuroflow.core.store import DEFAULT_ACTOR, Store, alone, attempt_is_open, insert_into, run_is_open
+from neuroflow.domain import (
+    IN_FLIGHT_RUN_STATUSES,
+    OPEN_RUN_STATUSES,
+    RunProposal,
+    RunRecord,
+    RunStatus,
+    Snapshot,
+)
+from neuroflow.errors import NotFoundError
+from neuroflow.models import AttemptRow, RunRow, SessionRow, SubjectRow
+
+
+class RunState(Store):
+    """Read and write runs."""
+
+    def snapshot(self) -> Snapshot:
+        """Return all sessions, every open run, and the newest ended run of each pipeline and scope.
+
+        Sessions come without their series, ended runs without metrics and error message.
+        """
+        with self._read() as session:
+            return read_snapshot(session, self._clock())
+
+    def open_run(self, proposal: RunProposal, *, workflow_run_id: int | None = None) -> RunRecord | None:
+        """Open the run that was proposed.
+
+        None when one is open for its pipeline and scope, or when the newest one had the same inputs and nobody
+        asked for it again: then the proposal comes from an old view of the database.
+        """
+        with self._write() as (session, now):
+            alone(session, f"open:{proposal.pipeline}:{proposal.scope}")
+            if not _is_wanted(session, proposal):
+                return None
+            values = _new_run(proposal) | {
+                "workflow_run_id": workflow_run_id,
+                "created_at": now,
+                "updated_at": now,
+            }
+            statement = insert_into(session, RunRow, values).on_conflict_do_nothing().returning(RunRow.id)
+            run_id = session.scalar(statement)
+            if run_id is None:
+                return None
+            entry = Audit(
+                now,
+                DEFAULT_ACTOR,
+                "run.opened",
+                "run",
+                run_id,
+                None,
+                RunStatus.PENDING,
+                proposal.reason,
+                {"pipeline": proposal.pipeline, "scope": proposal.scope, "inputs_key": proposal.inputs_key},
+            )
+            write_audit(session, entry)
+            return read_run(session, run_id)
+
+    def get_run(self, run_id: int) -> RunRecord:
+        """Return a run by id.
+
+        Raises:
+            NotFoundError: when there is none.
+        """
+        with self._read() as session:
+            return read_run(session, run_id)
+
+    def list_runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        status: RunStatus | Collection[RunStatus] | None = None,
+        subject: str | None = None,
+        session: str | None = None,
+        open_only: bool = False,
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return runs, newest first, that match all of what is given; labels without `sub-` and `ses-`."""
+        query = records.runs().order_by(RunRow.id.desc()).limit(limit)
+        if pipeline is not None:
+            query = query.where(RunRow.pipeline == pipeline)
+        if status is not None:
+            statuses = [RunStatus(status)] if isinstance(status, str) else list(status)
+            query = query.where(RunRow.status.in_(statuses))
+        if subject is not None:
+            query = query.where(SubjectRow.label == subject)
+        if session is not None:
+            query = query.where(SessionRow.label == session)
+        if open_only:
+            query = query.where(run_is_open())
+        with self._read() as transaction:
+            rows = transaction.execute(query).all()
+        return [RunRecord(*row) for row in rows]
+
+    def find_stale_runs(self, hours: float) -> list[RunRecord]:
+        """Return the runs in flight whose attempt no witness has known for that long, oldest first."""
+        limit = self._clock() - timedelta(hours=hours)
+        last_known = func.coalesce(
+            AttemptRow.last_seen_at, AttemptRow.submitted_at, AttemptRow.created_at, RunRow.updated_at
+        )
+        query = (
+            records.runs()
+            .outerjoin(AttemptRow, (AttemptRow.run_id == RunRow.id) & attempt_is_open())
+            .where(RunRow.status.in_(IN_FLIGHT_RUN_STATUSES), last_known < limit)
+            .order_by(RunRow.id)
+        )
+        with self._read() as session:
+            rows = session.execute(query).all()
+        return [RunRecord(*row) for row in rows]
+
+
+def _is_wanted(session: Session, proposal: RunProposal) -> bool:
+    query = (
+        select(RunRow.status, RunRow.inputs_key, RunRow.superseded)
+        .where(RunRow.pipeline == proposal.pipeline, RunRow.scope == proposal.scope)
+        .order_by(RunRow.id.desc())
+        .limit(1)
+    )
+    newest = session.execute(query).first()
+    if newest is None:
+        return True
+    return newest.status not in OPEN_RUN_STATUSES and (newest.superseded or newest.inputs_key != proposal.inputs_key)
+
+
+def _new_run(proposal: RunProposal) -> dict[str, Any]:
+    return {
+        "pipeline": proposal.pipeline,
+        "level": proposal.level,
+        "scope": proposal.scope,
+        "subject_id": proposal.subject_id,
+        "session_id": proposal.session_id,
+        "inputs_key": proposal.inputs_key,
+        "status": RunStatus.PENDING,
+        "reason": proposal.reason,
+        "superseded": False,
+        "attempts": 0,
+        "error_message": "",
+        "exclude_nodes": (),
+        "metrics": {},
+    }
+
+
+def read_run(session: Session, run_id: int) -> RunRecord:
+    """Return a run inside a transaction.
+
+    Raises:
+        NotFoundError: when there is none.
+    """
+    row = session.execute(records.runs().where(RunRow.id == run_id)).first()
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id}")
+    return RunRecord(*row)

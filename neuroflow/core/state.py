@@ -1,0 +1,36 @@
+"""StateManager: the one door to the state database."""
+
+from __future__ import annotations
+
+from neuroflow.core.attempts import AttemptState, SeenAttempt
+from neuroflow.core.claims import ClaimState
+from neuroflow.core.reruns import RerunState
+from neuroflow.core.run_changes import RunChangeState
+from neuroflow.core.runs import RunState
+from neuroflow.core.services import ServiceState
+from neuroflow.core.sessions import SessionState
+from neuroflow.core.store import utcnow
+from neuroflow.core.verdicts import VerdictState
+from neuroflow.core.workflows import WorkflowState
+
+
+class StateManager(
+    SessionState,
+    RunState,
+    RunChangeState,
+    RerunState,
+    ClaimState,
+    AttemptState,
+    VerdictState,
+    WorkflowState,
+    ServiceState,
+):
+    """Every read and write of the state database.
+
+    Each method is one transaction. A move of a run or an attempt is a compare-and-set with its audit row in the same
+    transaction; rows stay inside, callers get frozen dataclasses with aware times in UTC. Safe to share between
+    threads, and to carry into a forked process.
+    """
+
+
+__all__ = ["SeenAttempt", "StateManager", "utcnow"]

@@ -1,0 +1,128 @@
+"""Verdicts: what ends an attempt, and what follows for its run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
+from neuroflow.core.store import Store
+from neuroflow.domain import (
+    OPEN_ATTEMPT_STATUSES,
+    OPEN_RUN_STATUSES,
+    AdapterResult,
+    AttemptStatus,
+    FailureClass,
+    RetryDecision,
+    RunStatus,
+    Verdict,
+    VerdictKind,
+)
+from neuroflow.errors import StateError
+from neuroflow.models import AttemptRow, RunRow
+
+
+class VerdictState(Store):
+    """End attempts."""
+
+    def record_verdict(
+        self, attempt_id: int, verdict: Verdict, decision: RetryDecision | None, result: AdapterResult | None
+    ) -> bool:
+        """End an attempt, and complete its run or move it as decided; False if the attempt had ended already.
+
+        A run that has ended meanwhile, because someone cancelled it, stays as it is.
+
+        Raises:
+            StateError: for a verdict that ends nothing, or a failure without a decision.
+        """
+        _check(verdict, decision)
+        with self._write() as (session, now):
+            run_id, run_status, status = lock_attempt(session, attempt_id)
+            if status not in OPEN_ATTEMPT_STATUSES:
+                return False
+            counted = decision.counted if decision is not None else True
+            move_attempt(
+                session,
+                attempt_id,
+                before=status,
+                to=_attempt_status(verdict),
+                cause=Cause(verdict.reason, now),
+                values=_attempt_values(verdict, now) | {"counted": counted},
+            )
+            if run_status in OPEN_RUN_STATUSES:
+                _move_its_run(session, run_id, run_status, verdict=verdict, decision=decision, result=result, now=now)
+            return True
+
+
+def retry_values(decision: RetryDecision, *, failure: FailureClass | None, message: str) -> dict[str, Any]:
+    """Return what a decision changes in a run beside its status."""
+    values: dict[str, Any] = {"failure": failure, "error_message": message}
+    if decision.counted:
+        values["attempts"] = RunRow.attempts + 1
+    if decision.status is RunStatus.RETRY_WAIT:
+        values["next_attempt_at"] = decision.next_attempt_at
+        values["exclude_nodes"] = decision.exclude_nodes
+        if decision.resources is not None:
+            values["resources"] = decision.resources
+    return values
+
+
+def _check(verdict: Verdict, decision: RetryDecision | None) -> None:
+    if verdict.kind not in (VerdictKind.SUCCEEDED, VerdictKind.FAILED):
+        raise StateError(f"a verdict of kind {verdict.kind} ends no attempt; record a sighting instead", hint="")
+    if verdict.kind is VerdictKind.FAILED and decision is None:
+        raise StateError("a failed attempt needs a decision: retry_wait, failed or cancelled", hint="")
+
+
+def _attempt_status(verdict: Verdict) -> AttemptStatus:
+    if verdict.kind is VerdictKind.SUCCEEDED:
+        return AttemptStatus.SUCCEEDED
+    return AttemptStatus.CANCELLED if verdict.failure is FailureClass.CANCELLED else AttemptStatus.FAILED
+
+
+def _attempt_values(verdict: Verdict, now: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "failure": verdict.failure,
+        "message": verdict.reason,
+        "exit_code": verdict.exit_code,
+        "signal": verdict.signal,
+        "max_rss_mb": verdict.max_rss_mb,
+        "ended_at": verdict.ended_at or now,
+    }
+    if verdict.started_at is not None:
+        values["started_at"] = verdict.started_at
+    if verdict.host:
+        values["host"] = verdict.host
+    if verdict.job_word:
+        values["job_word"] = verdict.job_word
+    if verdict.job_id is not None:
+        values["job_id"] = func.coalesce(AttemptRow.job_id, verdict.job_id)
+    return values
+
+
+def _move_its_run(
+    session: Session,
+    run_id: int,
+    before: RunStatus,
+    *,
+    verdict: Verdict,
+    decision: RetryDecision | None,
+    result: AdapterResult | None,
+    now: datetime,
+) -> None:
+    values: dict[str, Any] = {}
+    if verdict.started_at is not None:
+        values["started_at"] = func.coalesce(RunRow.started_at, verdict.started_at)
+    if result is not None:
+        values |= {"metrics": result.metrics, "output_path": result.output_path}
+    if decision is None or verdict.kind is VerdictKind.SUCCEEDED:
+        to, reason = RunStatus.COMPLETED, verdict.reason
+        values["attempts"] = RunRow.attempts + 1
+    else:
+        to, reason = decision.status, decision.reason
+        message = (result.error_message if result is not None else None) or verdict.reason
+        values |= retry_values(decision, failure=verdict.failure, message=message)
+    move_run(session, run_id, before=before, to=to, cause=Cause(reason, now), values=values)

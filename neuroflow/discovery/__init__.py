@@ -1,0 +1,1 @@
+"""DICOM folders on disk in, found sessions out; nothing here writes to the DICOM tree or to the database."""

@@ -1,0 +1,19 @@
+"""The tables of the state database; no behaviour, and no use outside `neuroflow.core`."""
+
+from neuroflow.models.base import Base
+from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
+from neuroflow.models.services import AuditRow, LeaseRow, ServiceValueRow, WorkflowRunRow
+from neuroflow.models.sessions import SessionRow, SubjectRow
+
+__all__ = [
+    "AttemptRow",
+    "AuditRow",
+    "Base",
+    "CallbackRow",
+    "LeaseRow",
+    "RunRow",
+    "ServiceValueRow",
+    "SessionRow",
+    "SubjectRow",
+    "WorkflowRunRow",
+]

@@ -1,0 +1,63 @@
+"""What a person asks for: cancel a run or a workflow run, for real, in any state."""
+
+from __future__ import annotations
+
+import structlog
+
+from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, OPEN_RUN_STATUSES, AttemptStatus, RunRecord
+from neuroflow.errors import ClusterError, UsageError
+from neuroflow.orchestrator.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+def cancel_run(services: Services, run_id: int, *, reason: str, actor: str) -> RunRecord:
+    """Cancel a run and its job.
+
+    The job is ended first: were it the other way round, a crash between the two would leave a job that works
+    for a run which nobody watches any more.
+
+    Raises:
+        UsageError: when the run has ended already.
+        ClusterError: when the job could not be cancelled; the run stays open.
+    """
+    run = services.state.get_run(run_id)
+    if run.status not in OPEN_RUN_STATUSES:
+        raise UsageError(f"run {run_id} ({run.pipeline} of {run.scope}) is {run.status} already")
+    if run.status in IN_FLIGHT_RUN_STATUSES:
+        _cancel_job(services, run)
+    return services.state.cancel_run(run_id, reason=reason, actor=actor)
+
+
+def _cancel_job(services: Services, run: RunRecord) -> None:
+    attempt = services.state.latest_attempt(run.id)
+    if attempt is None:
+        return
+    cluster = services.cluster(attempt.where)
+    if attempt.status is AttemptStatus.SUBMITTING:
+        # Its job id is not known yet. A job that starts later finds the revoked claim and stops.
+        cluster.revoke(attempt)
+    cluster.cancel([attempt])
+
+
+def cancel_workflow(
+    services: Services, workflow_run_id: int, *, reason: str, actor: str
+) -> tuple[list[int], list[str]]:
+    """Cancel a workflow run and every open run that it opened.
+
+    Returns:
+        The ids of the runs that were cancelled, and what went wrong with the others.
+    """
+    services.state.get_workflow_run(workflow_run_id)
+    cancelled: list[int] = []
+    errors: list[str] = []
+    for run in services.state.list_runs(open_only=True):
+        if run.workflow_run_id != workflow_run_id:
+            continue
+        try:
+            cancel_run(services, run.id, reason=reason, actor=actor)
+            cancelled.append(run.id)
+        except (ClusterError, UsageError) as error:
+            errors.append(f"run {run.id}: {error}")
+    services.state.cancel_workflow_run(workflow_run_id, actor=actor)
+    return cancelled, errors

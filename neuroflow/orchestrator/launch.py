@@ -1,0 +1,216 @@
+"""Turn a run into an attempt: claim it, build its container command, hand it to its cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from neuroflow.adapters import get_adapter
+from neuroflow.adapters.base import RunRequest
+from neuroflow.adapters.runtimes import command_line
+from neuroflow.adapters.versions import tool_version
+from neuroflow.cluster.base import JobRequest
+from neuroflow.config.execution import Limits
+from neuroflow.domain import (
+    AttemptRecord,
+    FailureClass,
+    Level,
+    Resources,
+    RetryDecision,
+    RunRecord,
+    RunStatus,
+)
+from neuroflow.errors import AdapterError, BadInputError, ClusterError, SubmissionRefused, SubmissionUncertain
+from neuroflow.orchestrator.container_record import write_container_run
+from neuroflow.orchestrator.registry import Pipeline
+from neuroflow.orchestrator.services import Services
+
+log = structlog.get_logger(__name__)
+
+_LAUNCHABLE = frozenset({RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RETRY_WAIT})
+
+
+@dataclass(frozen=True)
+class LaunchResult:
+    """What became of a hint: the run's status, and whether its submission is worth another try."""
+
+    run_id: int
+    status: RunStatus
+    launched: bool
+    message: str
+    try_again: bool = False
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Start runs; safe to call twice, late, or by two workers at once."""
+
+    services: Services
+
+    def launch(self, run_id: int) -> LaunchResult:
+        """Take a run from pending to submitted, or find that another worker has."""
+        run = self.services.state.get_run(run_id)
+        if run.status not in _LAUNCHABLE:
+            return LaunchResult(run_id, run.status, False, f"the run is {run.status}")
+        pipeline = self.services.registry.get(run.pipeline)
+        held = self.services.holds().get(pipeline.name)
+        if held is not None:
+            return LaunchResult(run_id, run.status, False, f"{pipeline.name} is held: {held}")
+        token = new_token(run)
+        try:
+            job = self.prepare(run, token=token)
+        except AdapterError as error:
+            return self._refuse(run, error)
+        attempt = self.services.state.claim_run(
+            run_id,
+            token=token,
+            where=self.services.where(pipeline),
+            folder=job.folder,
+            resources=job.resources,
+            image=job.run.image,
+            limit=pipeline.max_concurrent,
+        )
+        if attempt is None:
+            now = self.services.state.get_run(run_id)
+            return LaunchResult(
+                run_id, now.status, False, "not claimed: taken by another worker, not due, or at the limit"
+            )
+        return self._submit(run, attempt, job)
+
+    def prepare(self, run: RunRecord, *, token: str) -> JobRequest:
+        """Build the job of a run's next attempt, without writing anything.
+
+        Raises:
+            AdapterError: when the configuration or the inputs don't allow it.
+        """
+        pipeline = self.services.registry.get(run.pipeline)
+        request = self._request(run, pipeline, token)
+        container = get_adapter(pipeline.name).build(request)
+        return JobRequest(
+            token=token,
+            folder=str(request.attempt_folder),
+            pipeline=pipeline.name,
+            scope=run.scope,
+            resources=request.resources,
+            exclude_nodes=run.exclude_nodes,
+            command=command_line(container, scratch="@SCRATCH@"),
+            run=container,
+            settings=pipeline.settings,
+        )
+
+    def _request(self, run: RunRecord, pipeline: Pipeline, token: str) -> RunRequest:
+        config = self.services.config
+        settings = pipeline.settings
+        slug = run.scope.replace("/", "_")
+        run_folder = config.paths.work_root / pipeline.name / slug / f"run-{run.id}"
+        session = self.services.state.get_session(run.session_id) if run.session_id is not None else None
+        return RunRequest(
+            run_id=run.id,
+            token=token,
+            pipeline=pipeline.name,
+            subject=run.subject,
+            session=run.session,
+            sessions=self._sessions(run),
+            source_path=session.path if session else None,
+            resources=clipped(run.resources or pipeline.resources, config.cluster.limits),
+            settings=settings,
+            image=settings.image,
+            version=tool_version(pipeline.name, image=settings.image, version=settings.version),
+            runtime=settings.runtime or config.containers.runtime,
+            paths=config.paths,
+            containers=config.containers,
+            work_dir=str(run_folder / "work"),
+            output_dir=str(run_folder / f"out-{token}"),
+            attempt_folder=str(config.attempts_dir / token),
+        )
+
+    def _sessions(self, run: RunRecord) -> tuple[str, ...]:
+        """Return the labels of the sessions that a run covers: those whose runs its inputs key names."""
+        if run.level is Level.SESSION:
+            return (run.session,) if run.session else ()
+        ids = [int(text) for text in re.findall(r"(?<=[:,])\d+", run.inputs_key)]
+        sources = [self.services.state.get_run(run_id) for run_id in ids]
+        return tuple(sorted(source.session for source in sources if source.session is not None))
+
+    def _submit(self, run: RunRecord, attempt: AttemptRecord, job: JobRequest) -> LaunchResult:
+        state = self.services.state
+        cluster = self.services.cluster(attempt.where)
+        bound = log.bind(run_id=run.id, pipeline=run.pipeline, scope=run.scope, token=attempt.token)
+        try:
+            make_attempt_folder(Path(job.folder))
+            write_container_run(Path(job.folder), job.run)
+            job_id = cluster.submit(job)
+        except SubmissionRefused as error:
+            return self._refused(run, attempt, error)
+        except SubmissionUncertain as error:
+            # The job may exist: the attempt stays `submitting` until squeue and sacct were asked for its token.
+            bound.warning("run.submission_uncertain", error=str(error))
+            return LaunchResult(run.id, RunStatus.SUBMITTING, False, str(error))
+        except (OSError, ClusterError) as error:
+            return self._refused(run, attempt, SubmissionRefused(str(error), transient=True))
+        state.record_submitted(attempt.id, job_id)
+        bound.info("run.submitted", job_id=job_id, attempt=attempt.number, where=attempt.where)
+        return LaunchResult(run.id, RunStatus.SUBMITTED, True, f"submitted as job {job_id}")
+
+    def _refused(self, run: RunRecord, attempt: AttemptRecord, error: SubmissionRefused) -> LaunchResult:
+        celery = self.services.config.celery
+        if error.transient:
+            wait = timedelta(seconds=min(celery.default_retry_delay * 2 ** min(attempt.number - 1, 8), 3600))
+            decision = RetryDecision(
+                RunStatus.RETRY_WAIT,
+                f"not submitted, again in {wait.total_seconds() / 60:g} min: {error}",
+                counted=False,
+                next_attempt_at=self.services.clock() + wait,
+                resources=attempt.resources,
+                exclude_nodes=run.exclude_nodes,
+            )
+            failure = None
+        else:
+            decision = RetryDecision(RunStatus.FAILED, f"the site refused the job: {error}", counted=False)
+            failure = FailureClass.SITE
+            self.services.hold(run.pipeline, reason=f"the site refused run {run.id}: {error}")
+        self.services.state.record_submission_failed(attempt.id, reason=str(error), decision=decision, failure=failure)
+        log.error(
+            "run.submission_refused", run_id=run.id, pipeline=run.pipeline, transient=error.transient, error=str(error)
+        )
+        return LaunchResult(run.id, decision.status, False, decision.reason, try_again=error.transient)
+
+    def _refuse(self, run: RunRecord, error: AdapterError) -> LaunchResult:
+        """End a run whose command can't be built: no job would help."""
+        bad_input = isinstance(error, BadInputError)
+        failure = FailureClass.BAD_INPUT if bad_input else FailureClass.SITE
+        text = f"{error}. {error.hint}" if error.hint else str(error)
+        if not bad_input:
+            self.services.hold(run.pipeline, reason=text)
+        self.services.state.move_run(
+            run.id, expected=_LAUNCHABLE, to=RunStatus.FAILED, reason=text, failure=failure, error_message=text
+        )
+        log.error("run.refused", run_id=run.id, pipeline=run.pipeline, failure=failure, error=text)
+        return LaunchResult(run.id, RunStatus.FAILED, False, text)
+
+
+def new_token(run: RunRecord) -> str:
+    """Return a new attempt's unique name; it is a job name and a folder name."""
+    return f"nf-{run.pipeline}-{run.id}-{secrets.token_hex(6)}"
+
+
+def clipped(request: Resources, limits: Limits) -> Resources:
+    """Return a request that the partition's limits allow."""
+    return replace(
+        request,
+        cpus=min(request.cpus, limits.cpus or request.cpus),
+        memory_mb=min(request.memory_mb, limits.memory_mb or request.memory_mb),
+        time_minutes=min(request.time_minutes, limits.time_minutes or request.time_minutes),
+    )
+
+
+def make_attempt_folder(folder: Path) -> None:
+    """Make an attempt's folder, closed to other users whatever the umask."""
+    folder.mkdir(parents=True)
+    os.chmod(folder, 0o700)  # noqa: PTH101

@@ -1,0 +1,128 @@
+"""The parts of one neuroflow, built once from a configuration and passed down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuroflow.cluster.base import Cluster, get_cluster
+from neuroflow.cluster.local import LocalCluster
+from neuroflow.core.database import Database
+from neuroflow.core.state import StateManager
+from neuroflow.errors import ConfigError
+from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
+
+if TYPE_CHECKING:
+    from neuroflow.config import NeuroflowConfig
+
+HOLD_PREFIX = "hold:"
+
+
+@dataclass(frozen=True)
+class Services:
+    """Configuration, state, pipelines and the clusters that execute attempts."""
+
+    config: NeuroflowConfig
+    database: Database
+    state: StateManager
+    registry: Registry
+    clusters: Mapping[str, Cluster]  # by an attempt's `where`: slurm, local or worker
+    clock: Callable[[], datetime]
+
+    @classmethod
+    def from_config(cls, config: NeuroflowConfig, *, check_schema: bool = True) -> Services:
+        """Connect to the database and build everything that the steps need.
+
+        Raises:
+            StateError: when the database has no schema, or one of another version.
+        """
+        make_folders(config)
+        database = Database.from_config(config)
+        if check_schema:
+            database.check()
+        clock = utc_now
+        return cls(
+            config=config,
+            database=database,
+            state=StateManager(database, clock=clock),
+            registry=get_registry(config),
+            clusters={config.cluster.kind: get_cluster(config), "worker": LocalCluster(config)},
+            clock=clock,
+        )
+
+    def where(self, pipeline: Pipeline) -> str:
+        """Name the cluster that executes a pipeline's attempts: slurm, local or worker."""
+        return "worker" if pipeline.where == "worker" else self.config.cluster.kind
+
+    def cluster(self, where: str) -> Cluster:
+        """Return the cluster that an attempt was made on.
+
+        Raises:
+            ConfigError: when the site has been changed while its attempts were open.
+        """
+        if where in self.clusters:
+            return self.clusters[where]
+        raise ConfigError(
+            f"an open attempt was made with cluster.kind '{where}', which is now '{self.config.cluster.kind}'",
+            hint=f"set cluster.kind back to '{where}' until its runs have ended, or cancel them first",
+        )
+
+    def holds(self) -> dict[str, str]:
+        """Return the pipelines that are held, with the reason."""
+        found = {}
+        for name in self.registry.names():
+            value = self.state.get_value(HOLD_PREFIX + name)
+            if value is not None and value[0].get("held"):
+                found[name] = str(value[0].get("reason", ""))
+        return found
+
+    def hold(self, pipeline: str, *, reason: str, actor: str = "neuroflow") -> bool:
+        """Hold a pipeline; False when it was held already."""
+        if pipeline in self.holds():
+            return False
+        self.state.set_value(HOLD_PREFIX + pipeline, {"held": True, "reason": reason})
+        self.state.add_audit(
+            "pipeline.held", entity="pipeline", entity_id=None, after=pipeline, reason=reason, actor=actor
+        )
+        return True
+
+    def release(self, pipeline: str, *, reason: str, actor: str = "neuroflow") -> bool:
+        """Let a held pipeline go on; False when it was not held."""
+        if pipeline not in self.holds():
+            return False
+        self.state.set_value(HOLD_PREFIX + pipeline, {"held": False, "reason": reason})
+        self.state.add_audit(
+            "pipeline.released", entity="pipeline", entity_id=None, after=pipeline, reason=reason, actor=actor
+        )
+        return True
+
+
+def utc_now() -> datetime:
+    """Return the present time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def make_folders(config: NeuroflowConfig) -> None:
+    """Make the folders that neuroflow writes to; its own one is closed to other users."""
+    paths = config.paths
+    for folder in (paths.bids_root, paths.derivatives_root, paths.work_root):
+        _make(folder, 0o755)
+    for private in (paths.state_dir, config.attempts_dir, config.logs_dir):
+        _make(private, 0o700)
+
+
+def _make(folder: Path, mode: int) -> None:
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not mkdir's mode: that is subject to the umask.
+        os.chmod(folder, mode)  # noqa: PTH101
+    except OSError as error:
+        raise ConfigError(
+            f"the folder {folder} can't be made: {error.strerror}", hint="make it, or name another under `paths`"
+        ) from error

@@ -1,0 +1,139 @@
+"""The steps that every driver repeats: discover, advance, poll. Each may run twice, late, or side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from neuroflow.discovery.scanner import SessionScanner
+from neuroflow.domain import RunRecord, RunStatus, ScanOutcome
+from neuroflow.orchestrator.launch import Launcher, LaunchResult
+from neuroflow.orchestrator.registry import Pipeline
+from neuroflow.orchestrator.scheduler import Plan, Wait, choose_dispatch, plan_runs
+from neuroflow.orchestrator.services import Services
+
+log = structlog.get_logger(__name__)
+
+SCAN_KEY = "scan"
+
+
+class Dispatcher(Protocol):
+    """Hands a run to whoever launches it."""
+
+    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
+        """Send a hint that carries the run's id.
+
+        Raises:
+            OSError: when the broker is away; the run stays where it is, and the next look sends it.
+        """
+
+
+@dataclass
+class InlineDispatcher:
+    """Launches at once, in this process: no broker at all."""
+
+    services: Services
+    results: list[LaunchResult] = field(default_factory=list)
+
+    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
+        """Launch the run."""
+        self.results.append(Launcher(self.services).launch(run.id))
+
+
+@dataclass(frozen=True)
+class AdvanceReport:
+    """What one look at the database started."""
+
+    opened: tuple[int, ...]
+    withdrawn: tuple[int, ...]
+    dispatched: tuple[int, ...]
+    waits: tuple[Wait, ...]
+    errors: tuple[str, ...]
+
+
+def discover(services: Services) -> tuple[ScanOutcome, tuple[str, ...]]:
+    """Look for sessions on disk and write them down; return what changed and what could not be read."""
+    config = services.config
+    scanner = SessionScanner(config.paths, config.discovery, config.protocol)
+    report = scanner.scan(services.state.known_sessions())
+    outcome = services.state.record_scan(report.found, settle_minutes=config.discovery.settle_minutes)
+    services.state.set_value(SCAN_KEY, {"found": outcome.found, "problems": list(report.problems[:50])})
+    for problem in report.problems:
+        log.warning("scan.problem", problem=problem)
+    log.info("scan.completed", found=outcome.found, new=outcome.new, changed=outcome.changed, ready=outcome.ready)
+    return outcome, report.problems
+
+
+def preview(services: Services, *, only: str | None = None) -> Plan:
+    """Return what `advance` would open and withdraw, changing nothing."""
+    return _only(plan_runs(services.state.snapshot(), services.registry), only, services)
+
+
+def advance(
+    services: Services,
+    dispatcher: Dispatcher,
+    *,
+    only: str | None = None,
+    workflow_run_id: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> AdvanceReport:
+    """Open the runs that are due, withdraw those that are out of date, and dispatch what fits the limits.
+
+    Args:
+        only: one pipeline's name, to leave the others alone.
+        stopped: asked between two dispatches.
+    """
+    plan = preview(services, only=only)
+    withdrawn = tuple(item.run_id for item in plan.withdrawals if _withdraw(services, item.run_id, item.reason))
+    opened = []
+    for proposal in plan.proposals:
+        run = services.state.open_run(proposal, workflow_run_id=workflow_run_id)
+        if run is not None:
+            opened.append(run.id)
+            log.info("run.opened", run_id=run.id, pipeline=run.pipeline, scope=run.scope, reason=proposal.reason)
+    snapshot = services.state.snapshot()
+    choice = choose_dispatch(snapshot, services.registry, holds=services.holds())
+    runs = {run.id: run for run in snapshot.runs}
+    dispatched, errors = [], []
+    for run_id in choice.run_ids:
+        run = runs[run_id]
+        if (only is not None and run.pipeline != only) or stopped():
+            continue
+        if run.status is RunStatus.QUEUED:  # its hint was lost
+            services.state.move_run(
+                run_id, expected={RunStatus.QUEUED}, to=RunStatus.PENDING, reason="its task was lost: queued again"
+            )
+        try:
+            dispatcher.send(run, services.registry.get(run.pipeline))
+        except OSError as error:
+            errors.append(f"run {run_id} could not be queued: {error}")
+            log.error("run.not_queued", run_id=run_id, error=str(error))
+            break  # the broker is away; the others would only wait for the same time limit
+        dispatched.append(run_id)
+    return AdvanceReport(tuple(opened), withdrawn, tuple(dispatched), (*plan.waits, *choice.waits), tuple(errors))
+
+
+def _withdraw(services: Services, run_id: int, reason: str) -> bool:
+    moved = services.state.move_run(
+        run_id,
+        expected={RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RETRY_WAIT},
+        to=RunStatus.CANCELLED,
+        reason=f"withdrawn: {reason}",
+    )
+    if moved:
+        log.info("run.withdrawn", run_id=run_id, reason=reason)
+    return moved
+
+
+def _only(plan: Plan, name: str | None, services: Services) -> Plan:
+    if name is None:
+        return plan
+    services.registry.get(name)
+    return Plan(
+        tuple(item for item in plan.proposals if item.pipeline == name),
+        plan.withdrawals,
+        tuple(item for item in plan.waits if item.pipeline == name),
+    )

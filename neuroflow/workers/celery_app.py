@@ -1,0 +1,176 @@
+"""The Celery application: queues, routes, priorities, beat; found as `app` without a running broker."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from celery.schedules import crontab
+from kombu import Exchange, Queue
+
+from neuroflow.config import NeuroflowConfig
+
+if TYPE_CHECKING:
+    from neuroflow.orchestrator.services import Services
+
+EXCHANGE = Exchange("neuroflow", type="direct")
+# The highest priority of each queue. On Redis 0 is the most urgent and 9 the least.
+QUEUES: dict[str, int | None] = {
+    "workflow": 10,
+    "discovery": 8,
+    "bids": 5,
+    "processing": 4,
+    "heavy_processing": 2,
+    "default": None,
+}
+RESULT_SECONDS = 7 * 24 * 3600
+# Redis hands an unacknowledged message out again after this; shorter than the hard limit, it would run a task twice.
+VISIBILITY_SLACK_SECONDS = 3600
+_TASKS = "neuroflow.workers.tasks"
+_STAGES = "neuroflow.workers.workflow_tasks"
+
+
+def redis_priority(priority: int) -> int:
+    """Turn a priority of the design (10 = first) into Redis' own (0 = first, 9 = last)."""
+    return max(0, min(9, 10 - priority))
+
+
+def routing_key(queue: str) -> str:
+    """Return a queue's routing key."""
+    return "heavy" if queue == "heavy_processing" else queue
+
+
+def create_celery_app(config: NeuroflowConfig | None = None) -> Celery:
+    """Build the application from a configuration; without one, from the configuration that is found."""
+    config = config or NeuroflowConfig.find_and_load()
+    # Celery lets these two override everything, even our own broker.
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        os.environ.pop(name, None)
+    app = Celery("neuroflow", include=[_TASKS, _STAGES])
+    app.conf.update(_settings(config))
+    app.conf.beat_schedule = beat_schedule(config)
+    app.neuroflow_config = config
+    return app
+
+
+@lru_cache(maxsize=1)
+def get_celery_app() -> Celery:
+    """Return this process's application."""
+    return create_celery_app()
+
+
+def get_services() -> Services:
+    """Return this process's services, built at the first task."""
+    return _services(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _services(_pid: int) -> Services:
+    # By pid: a forked pool process must not use its parent's database connections.
+    from neuroflow.orchestrator.services import Services
+
+    return Services.from_config(get_celery_app().neuroflow_config)
+
+
+def _settings(config: NeuroflowConfig) -> dict[str, Any]:
+    url = config.redis_url()
+    visibility = config.celery.task_time_limit + VISIBILITY_SLACK_SECONDS
+    transport = {
+        "visibility_timeout": visibility,
+        "priority_steps": list(range(10)),
+        "queue_order_strategy": "priority",
+    }
+    return {
+        "broker_url": url,
+        "result_backend": url,
+        "task_queues": [Queue(name, EXCHANGE, routing_key=routing_key(name)) for name in QUEUES],
+        "task_default_queue": "default",
+        "task_default_exchange": EXCHANGE.name,
+        "task_default_routing_key": "default",
+        "task_default_priority": redis_priority(5),
+        "task_queue_max_priority": 10,
+        "task_routes": _routes(),
+        "broker_transport_options": transport,
+        "result_backend_transport_options": {"visibility_timeout": visibility},
+        "visibility_timeout": visibility,
+        "broker_connection_retry_on_startup": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_track_started": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_concurrency": config.celery.worker_concurrency,
+        "worker_hijack_root_logger": False,
+        "task_soft_time_limit": config.celery.task_soft_time_limit,
+        "task_time_limit": config.celery.task_time_limit,
+        "result_expires": RESULT_SECONDS,
+        "result_extended": True,
+        "timezone": "UTC",
+        "enable_utc": True,
+        "beat_schedule_filename": str(config.paths.state_dir / "celerybeat-schedule"),
+    }
+
+
+def _route(queue: str) -> dict[str, Any]:
+    route: dict[str, Any] = {"queue": queue, "routing_key": routing_key(queue)}
+    highest = QUEUES[queue]
+    if highest is not None:
+        route["priority"] = redis_priority(highest)
+    return route
+
+
+def _routes() -> dict[str, dict[str, Any]]:
+    return {
+        f"{_STAGES}.run_master_workflow": _route("workflow"),
+        f"{_STAGES}.run_discovery_stage": _route("discovery"),
+        f"{_STAGES}.run_bids_stage": _route("bids"),
+        f"{_STAGES}.run_qsiprep_stage": _route("heavy_processing"),
+        f"{_STAGES}.run_qsirecon_stage": _route("processing"),
+        f"{_STAGES}.run_qsiparc_stage": _route("processing"),
+        f"{_TASKS}.run_bids_conversion": _route("bids"),
+        f"{_TASKS}.scan_directories": _route("discovery"),
+        f"{_TASKS}.validate_session": _route("discovery"),
+        f"{_TASKS}.cleanup_stale_runs": _route("default"),
+        f"{_TASKS}.poll_jobs": _route("workflow"),
+    }
+
+
+def beat_schedule(config: NeuroflowConfig) -> dict[str, dict[str, Any]]:
+    """Return what beat sends, and when."""
+    return {
+        "master-workflow": {
+            "task": f"{_STAGES}.run_master_workflow",
+            "schedule": crontab.from_string(config.workflow.schedule),
+            "options": {"queue": "workflow"},
+        },
+        "scan-directories": {
+            "task": f"{_TASKS}.scan_directories",
+            "schedule": crontab(minute="0"),
+            "options": {"queue": "discovery"},
+        },
+        "cleanup-stale-runs": {
+            "task": f"{_TASKS}.cleanup_stale_runs",
+            "schedule": crontab(minute="0", hour="3"),
+            "options": {"queue": "default"},
+        },
+        "poll-jobs": {
+            "task": f"{_TASKS}.poll_jobs",
+            "schedule": config.cluster.poll_seconds,
+            # A poll that waited longer than the next one is due has nothing to add.
+            "options": {"queue": "workflow", "expires": max(config.cluster.poll_seconds * 2, 10.0)},
+        },
+    }
+
+
+def __getattr__(name: str) -> Any:
+    # `celery -A neuroflow.workers.celery_app` asks for `app`; importing this module needs no configuration.
+    if name == "app":
+        app = get_celery_app()
+        app.set_default()
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

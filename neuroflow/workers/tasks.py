@@ -1,0 +1,160 @@
+"""The tasks that work on one run, one session, or everything in flight: thin shells over the orchestrator."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from neuroflow.discovery.validator import SessionValidator
+from neuroflow.domain import OPEN_RUN_STATUSES, RunStatus
+from neuroflow.orchestrator.control import cancel_run
+from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
+from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.steps import advance, discover
+from neuroflow.workers.callbacks import after_verdict
+from neuroflow.workers.celery_app import get_celery_app, get_services
+from neuroflow.workers.dispatch import CeleryDispatcher
+from neuroflow.workers.shell import bound
+
+log = structlog.get_logger(__name__)
+
+LONGEST_RETRY_SECONDS = 3600
+# A conversion inside the worker is looked at this often; one stat of its exit record each time.
+WORKER_POLL_SECONDS = 1.0
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.run_pipeline", max_retries=None)  # type: ignore[untyped-decorator]
+def run_pipeline(
+    self: Any, run_id: int, pipeline_name: str, session_id: int | None = None, subject_id: int | None = None
+) -> dict[str, Any]:
+    """Submit a run's next attempt; of a pipeline that works inside the worker, wait for its end."""
+    with bound(self, run_id=run_id, pipeline=pipeline_name):
+        services = get_services()
+        try:
+            return _run(self, services, run_id, pipeline_name)
+        except SoftTimeLimitExceeded:
+            return _time_limit(services, run_id, pipeline_name)
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.run_bids_conversion", max_retries=None)  # type: ignore[untyped-decorator]
+def run_bids_conversion(self: Any, run_id: int, session_id: int) -> dict[str, Any]:
+    """Convert one session: `run_pipeline` for the pipeline `bids_conversion`."""
+    with bound(self, run_id=run_id, pipeline="bids_conversion"):
+        services = get_services()
+        try:
+            return _run(self, services, run_id, "bids_conversion")
+        except SoftTimeLimitExceeded:
+            return _time_limit(services, run_id, "bids_conversion")
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.scan_directories")  # type: ignore[untyped-decorator]
+def scan_directories(self: Any) -> dict[str, int]:
+    """Look for sessions on disk."""
+    with bound(self):
+        outcome, _ = discover(get_services())
+        return {"sessions_found": outcome.found}
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.validate_session")  # type: ignore[untyped-decorator]
+def validate_session(self: Any, session_id: int) -> dict[str, Any]:
+    """Check what is known of a session against the protocol."""
+    with bound(self, session_id=session_id):
+        services = get_services()
+        session = services.state.get_session(session_id)
+        missing = SessionValidator(services.config.protocol).missing(session.series)
+        return {"session_id": session_id, "valid": not missing, "missing": list(missing)}
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.cleanup_stale_runs")  # type: ignore[untyped-decorator]
+def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
+    """End attempts that no witness has known for `hours`."""
+    with bound(self):
+        return dict(clean_up_stale(get_services(), hours=hours))
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.poll_jobs")  # type: ignore[untyped-decorator]
+def poll_jobs(self: Any) -> dict[str, Any]:
+    """Judge every open attempt, then start what has become ready."""
+    with bound(self):
+        services = get_services()
+        seconds = max(services.config.cluster.command_timeout_seconds, services.config.cluster.poll_seconds)
+        owner = str(self.request.id)
+        if not services.state.acquire_lease("poll", owner=owner, seconds=seconds):
+            return {"skipped": True}  # another worker asks already
+        try:
+            report = Poller(services, after_verdict).poll()
+            started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
+        finally:
+            services.state.release_lease("poll", owner)
+        return {
+            "looked_at": report.looked_at,
+            "ended": len(report.ended),
+            "unknown": report.unknown,
+            "dispatched": len(started.dispatched),
+            "errors": [*report.errors, *started.errors],
+        }
+
+
+def _run(task: Any, services: Services, run_id: int, pipeline_name: str) -> dict[str, Any]:
+    log.info("pipeline.started", run_id=run_id, pipeline=pipeline_name)
+    result = Launcher(services).launch(run_id)
+    celery = services.config.celery
+    if result.try_again and task.request.retries < celery.max_retries:
+        delay = min(celery.default_retry_delay * 2**task.request.retries, LONGEST_RETRY_SECONDS)
+        raise task.retry(countdown=delay)
+    if result.launched and services.registry.get(pipeline_name).where == "worker":
+        _wait_for_worker_run(services, run_id)
+    run = services.state.get_run(run_id)
+    success = run.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
+    return {"success": success, "run_id": run_id, "status": str(run.status), "message": result.message}
+
+
+def _wait_for_worker_run(services: Services, run_id: int) -> None:
+    """Stay until a conversion has ended: its place in the worker is what limits how many run at once."""
+    attempt = services.state.latest_attempt(run_id)
+    if attempt is None:
+        return
+    cluster = services.cluster(attempt.where)
+    while services.state.get_attempt(attempt.id).ended_at is None:
+        sighting = cluster.sight([attempt])[attempt.token]
+        if sighting.exit_record is not None or sighting.queue is None:
+            break
+        time.sleep(WORKER_POLL_SECONDS)
+    Poller(services, after_verdict).poll()
+    advance(services, CeleryDispatcher(get_celery_app(), services.state))
+
+
+def _time_limit(services: Services, run_id: int, pipeline_name: str) -> dict[str, Any]:
+    """End a run whose task was too slow, and have its session run again, as often as the retry policy allows."""
+    log.error("pipeline.timeout", run_id=run_id, pipeline=pipeline_name)
+    run = services.state.get_run(run_id)
+    attempt = services.state.latest_attempt(run_id)
+    if run.status is RunStatus.SUBMITTING:
+        # sbatch may have accepted the job: the next poll looks its token up.
+        return {"success": False, "run_id": run_id, "status": str(run.status), "message": "Task exceeded time limit"}
+    if run.status in OPEN_RUN_STATUSES:
+        if attempt is not None and attempt.where == "worker":
+            cancel_run(services, run_id, reason="Task exceeded time limit", actor="neuroflow")
+        else:
+            services.state.update_pipeline_run(
+                run_id,
+                status=RunStatus.FAILED,
+                reason="Task exceeded time limit",
+                error_message="Task exceeded time limit",
+            )
+    retry = services.registry.get(pipeline_name).retry
+    same = [
+        one
+        for one in services.state.list_runs(pipeline=pipeline_name, subject=run.subject, session=run.session)
+        if one.inputs_key == run.inputs_key
+    ]
+    if run.session_id is not None and len(same) < retry.max_attempts:
+        services.state.mark_session_for_rerun(
+            run.session_id, "Timeout during pipeline execution", pipeline=pipeline_name
+        )
+    return {"success": False, "run_id": run_id, "status": "failed", "message": "Task exceeded time limit"}
