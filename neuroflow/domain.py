@@ -294,6 +294,7 @@ class QueueRow:
     word: str  # as SLURM wrote it
     reason: str = ""
     start: str = ""  # expected or real start, as SLURM wrote it
+    ended_at: float | None = None  # seconds since the epoch, of a job that has ended
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from neuroflow.domain import AccountingRow, JobState, QueueRow
 
 # A job name may hold '|' and blanks. It comes last, after a separator that no shell prompt produces.
 _SEPARATOR = "\x1f"
-_QUEUE_FIELDS = ("%i", "%T", "%r", "%S", "%j")
+_QUEUE_FIELDS = ("%i", "%T", "%r", "%S", "%e", "%j")
 _ACCOUNTING_FIELDS = ("JobIDRaw", "JobID", "State", "ExitCode", "MaxRSS", "ElapsedRaw", "End", "NodeList", "JobName")
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"  # people can read it, and it is one moment in whatever time zone
 JOBS_PER_CALL = 500
 _JOB_ID = re.compile(r"\d+(?:_\d+)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)", re.ASCII)
@@ -22,7 +23,19 @@ _MIB = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "
 
 def squeue_command(user: str) -> tuple[str, ...]:
     """Build the call that lists all of a user's jobs, those too that ended within MinJobAge."""
-    return ("squeue", "-h", "-r", "-t", "all", "-u", user, "-o", _SEPARATOR.join(_QUEUE_FIELDS))
+    return (
+        "env",
+        f"SLURM_TIME_FORMAT={_TIME_FORMAT}",
+        "squeue",
+        "-h",
+        "-r",
+        "-t",
+        "all",
+        "-u",
+        user,
+        "-o",
+        _SEPARATOR.join(_QUEUE_FIELDS),
+    )
 
 
 def sacct_commands(job_ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -57,15 +70,17 @@ def parse_squeue(text: str) -> tuple[QueueRow, ...]:
         fields = line.split(_SEPARATOR, len(_QUEUE_FIELDS) - 1)
         if len(fields) != len(_QUEUE_FIELDS) or not _JOB_ID.fullmatch(fields[0].strip()):
             continue
-        job_id, word, reason, start, name = (field.strip() for field in fields)
+        job_id, word, reason, start, end, name = (field.strip() for field in fields)
+        state = job_state(word)
         rows.append(
             QueueRow(
                 job_id=job_id,
                 token=name,
-                state=job_state(word),
+                state=state,
                 word=word,
                 reason="" if reason == "None" else reason,
                 start="" if start == "N/A" else start,
+                ended_at=_moment(end) if state in ENDED_STATES else None,  # else it is the expected end
             )
         )
     return tuple(rows)
@@ -135,6 +150,13 @@ def parse_size(text: str) -> float | None:
     """Read a size such as `168544K` or `1.5G` as MiB; None for anything else."""
     match = _SIZE.fullmatch(text)
     return float(match[1]) * _MIB[match[2]] if match else None
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return datetime.strptime(text, _TIME_FORMAT).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _whole(text: str) -> int | None:

@@ -127,8 +127,8 @@ class _Case:
 
     def _ended_at(self) -> datetime:
         """The latest end that a witness names, or else when the attempt was last known."""
-        row = self.sighting.accounting
-        stamps = (self.record.ended_at if self.record else None, row.ended_at if row else None)
+        rows = (self.record, self.sighting.accounting, self.sighting.queue)
+        stamps = [row.ended_at for row in rows if row is not None]
         known = [_moment(stamp) for stamp in stamps if stamp is not None]
         # A node's clock may run ahead: an end in the future must not keep the attempt open.
         return max((end for end in known if end <= self.now), default=self._last_known())

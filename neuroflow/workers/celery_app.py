@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.schedules import crontab
-from kombu import Exchange, Queue
+from celery.signals import setup_logging
+from kombu.entity import Exchange, Queue
 
+from neuroflow import log as logs
 from neuroflow.config import NeuroflowConfig
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
 
-EXCHANGE = Exchange("neuroflow", type="direct")
+EXCHANGE = Exchange("neuroflow", type="direct")  # type: ignore[no-untyped-call]
 # The highest priority of each queue. On Redis 0 is the most urgent and 9 the least.
 QUEUES: dict[str, int | None] = {
     "workflow": 10,
@@ -61,6 +63,12 @@ def get_celery_app() -> Celery:
     return create_celery_app()
 
 
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _configure_logging(**_: Any) -> None:
+    """Write worker and beat logs as the configuration says; Celery then leaves them alone."""
+    logs.configure(get_celery_app().neuroflow_config.logging, service="celery")
+
+
 def get_services() -> Services:
     """Return this process's services, built at the first task."""
     return _services(os.getpid())
@@ -85,7 +93,7 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
     return {
         "broker_url": url,
         "result_backend": url,
-        "task_queues": [Queue(name, EXCHANGE, routing_key=routing_key(name)) for name in QUEUES],
+        "task_queues": [Queue(name, EXCHANGE, routing_key=routing_key(name)) for name in QUEUES],  # type: ignore[no-untyped-call]
         "task_default_queue": "default",
         "task_default_exchange": EXCHANGE.name,
         "task_default_routing_key": "default",

@@ -1,0 +1,96 @@
+"""What every test gets: a clean environment, and the real services that it asks for."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import apptainer as real_apptainer
+from tests.support import demo_images as images
+from tests.support import postgres as real_postgres
+from tests.support import redis_server as real_redis
+from tests.support import slurm as real_slurm
+from tests.support.require import require
+
+ORDINARY_USER = "nfuser"  # made by tests/cluster/services.sh
+MARKS_OF_FIXTURES = {
+    "slurm": ("slurm",),
+    "apptainer": ("apptainer",),
+    "demo_images": ("apptainer", "slow"),
+    "redis_server": ("redis",),
+    "postgres_url": ("postgres",),
+}
+FOREIGN_PREFIXES = ("NEUROFLOW_", "CELERY_", "SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SUBMITIT_")
+FOREIGN_PREFIXES += ("APPTAINER_", "APPTAINERENV_", "SINGULARITY_", "SINGULARITYENV_")
+KEPT = ("NEUROFLOW_REQUIRE", "NEUROFLOW_TEST_")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Drop the caller's settings before anything reads them: a shell's variables must not change a test."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_PREFIXES) and not name.startswith(KEPT):
+            del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the services whose fixtures it uses, so that `-m` can't miss one."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            for mark in MARKS_OF_FIXTURES.get(fixture, ()):
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> real_slurm.Slurm:
+    """A real SLURM that takes jobs."""
+    found = real_slurm.find_slurm()
+    require("slurm", found is not None, real_slurm.HOW)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def apptainer(tmp_path_factory: pytest.TempPathFactory) -> real_apptainer.Apptainer:
+    """A real Apptainer that has run a container, and the options it needed."""
+    found = real_apptainer.find_apptainer(tmp_path_factory.mktemp("apptainer"))
+    require("apptainer", found is not None, real_apptainer.HOW)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def demo_images(apptainer: real_apptainer.Apptainer) -> images.DemoImages:
+    """The four demo images, built now unless they are up to date."""
+    require("apptainer", images.can_build(), images.HOW)
+    return images.build_demo_images()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a private Redis server of this test session."""
+    require("redis", shutil.which("redis-server") is not None, real_redis.HOW)
+    with real_redis.redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a private PostgreSQL server of this test session."""
+    require("postgres", real_postgres.find_postgres() is not None, real_postgres.HOW)
+    with real_postgres.postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ordinary_user() -> str:
+    """The name of a user who isn't root."""
+    if os.geteuid() != 0:
+        return getpass.getuser()
+    require("slurm", ORDINARY_USER in {entry.pw_name for entry in pwd.getpwall()}, real_slurm.HOW)
+    return ORDINARY_USER

@@ -1,0 +1,74 @@
+"""A private Redis server for tests: a Unix socket in a folder of its own, no TCP port."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+HOW = "install redis-server (Debian: redis-server)"
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+
+@contextmanager
+def start_redis(socket: Path) -> Iterator[str]:
+    """Run a server on a socket in a folder that exists, and give its URL in the form that Celery takes."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise RuntimeError(f"there is no redis-server: {HOW}")
+    folder = socket.parent
+    options = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder)]
+    options += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
+    setpriv = shutil.which("setpriv")
+    # The server ends with the tests, even when they are killed.
+    prefix = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+    with (folder / "redis.log").open("wb") as log:
+        server = subprocess.Popen([*prefix, program, *options], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_until_it_answers(server, socket)
+        yield f"redis+socket://{socket}?virtual_host=0"
+    finally:
+        _stop(server)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Run a server in a short temporary folder (0700) of its own: a socket's path may have 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="nfredis-"))
+    try:
+        with start_redis(folder / "redis.sock") as url:
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], socket: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        client = redis.Redis(unix_socket_path=str(socket))
+        try:
+            client.ping()
+        except redis.exceptions.ConnectionError:
+            time.sleep(0.05)
+        else:
+            return
+        finally:
+            client.close()
+    log = socket.parent / "redis.log"
+    raise RuntimeError(f"Redis did not start: {log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait(STOP_SECONDS)
