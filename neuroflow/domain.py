@@ -64,9 +64,7 @@ class AttemptStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-OPEN_ATTEMPT_STATUSES = frozenset(
-    {AttemptStatus.SUBMITTING, AttemptStatus.SUBMITTED, AttemptStatus.RUNNING}
-)
+OPEN_ATTEMPT_STATUSES = frozenset({AttemptStatus.SUBMITTING, AttemptStatus.SUBMITTED, AttemptStatus.RUNNING})
 
 
 class FailureClass(StrEnum):

@@ -1,19 +1,19 @@
 """The one error tree of neuroflow: each class has an exit code and a default hint.
 
-    NeuroflowError                 1   anything that a user can be told in one line
-    ├── ConfigError                2   a configuration file, key or value
-    ├── UsageError                 2   a command line that asks for something impossible
-    ├── NotFoundError              3   a subject, session, run or pipeline that is not there
-    ├── StateError                 4   the database: missing, too old, too new, or busy
-    │   └── IllegalMoveError       4   a move that the transition table does not know
-    ├── DiscoveryError             5   a DICOM folder that can't be read as one
-    ├── AdapterError               6   a container command that can't be built
-    │   └── BadInputError          6   inputs that the tool would refuse
-    └── ClusterError               7   SLURM, submitit or a transport
-        ├── CommandError           7   an external command that failed or hung
-        ├── SubmissionRefused      7   sbatch said no, and the job does not exist
-        ├── SubmissionUncertain    7   sbatch did not answer, the job may exist
-        └── QueryFailed            7   squeue or sacct did not answer
+NeuroflowError                 1   anything that a user can be told in one line
+├── ConfigError                2   a configuration file, key or value
+├── UsageError                 2   a command line that asks for something impossible
+├── NotFoundError              3   a subject, session, run or pipeline that is not there
+├── StateError                 4   the database: missing, too old, too new, or busy
+│   └── IllegalMoveError       4   a move that the transition table does not know
+├── DiscoveryError             5   a DICOM folder that can't be read as one
+├── AdapterError               6   a container command that can't be built
+│   └── BadInputError          6   inputs that the tool would refuse
+└── ClusterError               7   SLURM, submitit or a transport
+    ├── CommandError           7   an external command that failed or hung
+    ├── SubmissionRefused      7   sbatch said no, and the job does not exist
+    ├── SubmissionUncertain    7   sbatch did not answer, the job may exist
+    └── QueryFailed            7   squeue or sacct did not answer
 """
 
 from __future__ import annotations

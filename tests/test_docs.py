@@ -40,7 +40,7 @@ def test_the_command_line_page_has_every_command_and_option() -> None:
     @tool.command("show", help="Show a|b.\n\nMore.")
     @click.argument("name")
     @click.option("--all", is_flag=True, help="All of x|y.")
-    def show(name: str, all: bool) -> None: ...  # noqa: A002
+    def show(name: str, all: bool) -> None: ...
 
     @tool.command("secret", hidden=True)
     def secret() -> None: ...

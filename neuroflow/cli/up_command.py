@@ -94,7 +94,7 @@ def services(
         *found,
         # SIGQUIT ends a worker without waiting for its tasks, which then go back to their queues.
         Service("worker", (*celery, "worker", f"--queues={','.join(QUEUES)}", level), environment, None, quit_signal),
-        Service("beat", (*celery, "beat", f"--schedule={schedule}", "--pidfile=", level), environment),
+        Service("beat", (*celery, "beat", f"--schedule={schedule}", level), environment),
     ]
 
 

@@ -67,7 +67,7 @@ def prepare(folder: DemoFolder, console: Console) -> None:
             continue
         console.print(f"generating DICOM of a digital phantom: sub-{subject} ses-{session}")
         _write_whole(target, subject, session, seed, phantom)
-    _write_atlas(folder, phantom)
+    write_atlas(folder, phantom)
     if not folder.config.exists():
         folder.config.write_text(configuration(folder), encoding="utf-8")
 
@@ -81,7 +81,8 @@ def _write_whole(target: Path, subject: str, session: str, seed: int, phantom: P
     temporary.rename(target)
 
 
-def _write_atlas(folder: DemoFolder, phantom: Phantom) -> None:
+def write_atlas(folder: DemoFolder, phantom: Phantom) -> None:
+    """Write the phantom's parcellation as a dataset with one atlas."""
     import nibabel  # of the `demo` extra
     import numpy as np
 

@@ -15,6 +15,7 @@ from neuroflow.cluster.base import Cluster
 from neuroflow.cluster.claim import claimed_job_id
 from neuroflow.cluster.records import read_exit_record
 from neuroflow.cluster.verdict import judge
+from neuroflow.core.state import SeenAttempt
 from neuroflow.domain import (
     AdapterResult,
     AttemptRecord,
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 POLL_KEY = "poll"
 # After sbatch's own time limit a submission can still show up in squeue or sacct this late.
 SUBMISSION_SLACK_SECONDS = 30.0
+
+
+_GOING_ON = frozenset({VerdictKind.PENDING, VerdictKind.RUNNING, VerdictKind.UNKNOWN})
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Poller:
                 log.warning("poll.no_answer", where=where, error=str(error))
                 continue
             verdicts += [(attempt, self._judge(attempt, sightings[attempt.token])) for attempt in settled]
+        self._record_sightings([item for item in verdicts if item[1].kind in _GOING_ON])
         for attempt, verdict in verdicts:
             done = self._record(attempt, verdict)
             if done is not None:
@@ -102,22 +107,30 @@ class Poller:
         grace = self.services.config.cluster.accounting_grace_seconds
         return judge(attempt, sighting, now=self.services.clock(), grace_seconds=grace)
 
+    def _record_sightings(self, verdicts: list[tuple[AttemptRecord, Verdict]]) -> None:
+        self.services.state.record_sightings(
+            [
+                SeenAttempt(
+                    attempt.id,
+                    word=verdict.job_word,
+                    reason=verdict.reason,
+                    running=verdict.kind is VerdictKind.RUNNING,
+                    seen=verdict.kind is not VerdictKind.UNKNOWN,
+                    host=verdict.host,
+                )
+                for attempt, verdict in verdicts
+            ]
+        )
+
     def _record(self, attempt: AttemptRecord, verdict: Verdict) -> Ended | None:
         state = self.services.state
-        if verdict.kind in (VerdictKind.PENDING, VerdictKind.RUNNING, VerdictKind.UNKNOWN):
-            state.record_sighting(
-                attempt.id,
-                word=verdict.job_word,
-                reason=verdict.reason,
-                running=verdict.kind is VerdictKind.RUNNING,
-                seen=verdict.kind is not VerdictKind.UNKNOWN,
-                host=verdict.host,
-            )
+        if verdict.kind in _GOING_ON:
             return None
         decision = self.decision(attempt, verdict)
         if not state.record_verdict(attempt.id, verdict, decision, self._result(attempt, verdict)):
             return None  # another poller was first
-        status = RunStatus.COMPLETED if decision is None else decision.status
+        # Not the decision's status: a person may have cancelled the run meanwhile.
+        status = state.get_run(attempt.run_id).status
         log.info(
             "run.verdict",
             run_id=attempt.run_id,

@@ -122,6 +122,7 @@ def _withdraw(services: Services, run_id: int, reason: str) -> bool:
         expected={RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RETRY_WAIT},
         to=RunStatus.CANCELLED,
         reason=f"withdrawn: {reason}",
+        superseded=True,  # nobody decided against it: the same inputs may come back
     )
     if moved:
         log.info("run.withdrawn", run_id=run_id, reason=reason)

@@ -66,11 +66,11 @@ def test_postgres_answers(postgres_url: str) -> None:
 
 @pytest.mark.parametrize("pipeline", ["bids_conversion", "qsiprep", "qsirecon"])
 def test_a_demo_image_answers_for_its_tool(demo_images: DemoImages, apptainer: Apptainer, pipeline: str) -> None:
-    image = getattr(demo_images, pipeline)
+    image: Path = getattr(demo_images, pipeline)
     answer = run([apptainer.program, "--silent", "run", "--containall", *apptainer.runtime_args, image, "--version"])
     assert answer.strip()
 
 
 def test_the_qsiparc_image_has_its_command(demo_images: DemoImages, apptainer: Apptainer) -> None:
-    words = [apptainer.program, "--silent", "run", "--containall", *apptainer.runtime_args, demo_images.qsiparc]
-    assert "--atlas" in run([*words, "run", "--help"])
+    words = [apptainer.program, "--silent", "run", "--containall", *apptainer.runtime_args]
+    assert "--atlas" in run([*words, demo_images.qsiparc, "run", "--help"])

@@ -1,0 +1,56 @@
+# make check   linters and the fast tests: no services, under a minute
+# make test    everything, with SLURM, Apptainer, Redis and PostgreSQL where this machine can have them
+# make demo    a phantom scanner and the whole way through it on this machine
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SERVICE_MARKS := slurm apptainer redis postgres ssh
+COVERAGE_FLOOR := 80
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help venv lint check services test demo clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "neuroflow needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1);" \
+	        "name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "'$(PYTHON)' can't make virtual environments: install its venv and ensurepip modules" \
+	        "(Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[dev,demo]'
+	@touch $@
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint
+	$(BIN)/python -m pytest -m "not slow $(SERVICE_MARKS:%=and not %)"
+
+# Root on Debian can have all of them. Anyone else keeps what is there; the tests say what they skip.
+services:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    tests/cluster/services.sh install && tests/cluster/services.sh up; \
+	else \
+	    echo "Not root on Debian: no services are installed or started. Tests that need SLURM, Apptainer," \
+	        "Redis or PostgreSQL are skipped unless they are here; pytest's summary lists them."; \
+	fi
+
+test: venv services lint
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+demo: venv
+	$(BIN)/neuroflow demo
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

@@ -1,0 +1,100 @@
+"""`neuroflow logs`: what a run's tool wrote."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from neuroflow.cli.arguments import examples
+from neuroflow.cli.context import AppContext, pass_app
+
+if TYPE_CHECKING:
+    from neuroflow.core.state import StateManager
+    from neuroflow.domain import AttemptRecord
+
+_PIECE_BYTES = 65_536
+# The files may lie on a network file system, and the database is shared.
+_FOLLOW_SECONDS = 1.0
+
+
+@click.command("logs", epilog=examples("neuroflow logs 12 --stderr", "neuroflow logs 12 --follow"))
+@click.argument("run_id", metavar="RUN", type=int)
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended, through its retries.")
+@click.option("--attempt", "number", type=click.IntRange(min=1), help="This attempt; default: the newest.")
+@click.option("--stderr", is_flag=True, help="Standard error instead of standard output.")
+@pass_app
+def logs_command(app: AppContext, run_id: int, follow: bool, number: int | None, stderr: bool) -> None:
+    """Show what the tool of a run wrote."""
+    from neuroflow.errors import NotFoundError
+
+    state = app.services().state
+    name = "stderr.log" if stderr else "stdout.log"
+    attempt = choose_attempt(state, run_id, number)
+    if follow:
+        _follow(state, attempt, name, only=number is not None)
+        return
+    path = Path(attempt.folder) / name
+    if not path.is_file():
+        raise NotFoundError(
+            f"attempt {attempt.number} of run {run_id} has written no {name} (it is {attempt.status}): {path}",
+            hint=f"see `neuroflow runs show {run_id}`",
+        )
+    _copy(path, 0)
+
+
+def choose_attempt(state: StateManager, run_id: int, number: int | None) -> AttemptRecord:
+    """Return an attempt of a run: the one of that number, else the newest.
+
+    Raises:
+        NotFoundError: when there is no such run or attempt.
+    """
+    from neuroflow.errors import NotFoundError
+
+    run = state.get_run(run_id)
+    attempts = {attempt.number: attempt for attempt in state.attempts_of(run_id)}
+    if not attempts:
+        raise NotFoundError(f"run {run_id} has no attempt yet: it is {run.status} ({run.reason})")
+    wanted = max(attempts) if number is None else number
+    if wanted not in attempts:
+        raise NotFoundError(f"run {run_id} has no attempt {wanted}; there are: {', '.join(map(str, sorted(attempts)))}")
+    return attempts[wanted]
+
+
+def _follow(state: StateManager, attempt: AttemptRecord, name: str, *, only: bool) -> None:
+    """Copy an attempt's file as it grows, then the next attempt's, until the run has ended."""
+    from neuroflow.domain import OPEN_ATTEMPT_STATUSES, OPEN_RUN_STATUSES
+
+    offset = 0
+    while True:
+        # Asked before the file is read: what was written before the end is then shown for certain.
+        run = state.get_run(attempt.run_id)
+        present = state.get_attempt(attempt.id)
+        offset = _copy(Path(attempt.folder) / name, offset)
+        if present.status not in OPEN_ATTEMPT_STATUSES:
+            if only or run.status not in OPEN_RUN_STATUSES:
+                return
+            newest = choose_attempt(state, attempt.run_id, None)
+            if newest.id != attempt.id:
+                attempt, offset = newest, 0
+                click.echo(f"==> attempt {attempt.number} <==", err=True)
+                continue
+        time.sleep(_FOLLOW_SECONDS)
+
+
+def _copy(path: Path, offset: int) -> int:
+    """Copy a file to standard output from an offset on; return where it ended. A missing file is an empty one."""
+    output = sys.stdout.buffer
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            while piece := stream.read(_PIECE_BYTES):
+                output.write(piece)
+                offset += len(piece)
+    except FileNotFoundError:
+        return offset
+    output.flush()
+    return offset

@@ -1,0 +1,123 @@
+"""The `neuroflow` command: its options, its commands, and how an error reaches a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from neuroflow.cli.arguments import examples
+from neuroflow.cli.config_commands import config_group
+from neuroflow.cli.context import AppContext
+from neuroflow.cli.db_commands import db_group
+from neuroflow.cli.demo_command import demo_command
+from neuroflow.cli.init_command import init_command
+from neuroflow.cli.log_commands import logs_command
+from neuroflow.cli.output import escaped
+from neuroflow.cli.pipeline_commands import pipeline_group
+from neuroflow.cli.run_commands import runs_group
+from neuroflow.cli.scan_command import scan_command
+from neuroflow.cli.session_commands import session_group
+from neuroflow.cli.status_command import status_command
+from neuroflow.cli.subject_commands import subject_group
+from neuroflow.cli.tick_command import tick_command
+from neuroflow.cli.up_command import up_command
+from neuroflow.cli.worker_commands import run_group
+from neuroflow.cli.workflow_commands import workflow_group
+from neuroflow.errors import NeuroflowError
+
+
+class NeuroflowGroup(click.Group):
+    """Turns the errors of every command into lines on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except NeuroflowError as error:
+            show_error(error, debug=bool(ctx.params.get("debug")))
+            raise click.exceptions.Exit(error.exit_code) from error
+
+
+def show_error(error: NeuroflowError, *, debug: bool) -> None:
+    """Write what happened and what to do; with `debug`, from where."""
+    if debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    lines = [escaped(line) for line in str(error).splitlines()] or [type(error).__name__]
+    click.echo("error: " + "\n".join(lines), err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if not value or context.resilient_parsing:
+        return
+    import neuroflow
+
+    click.echo(f"neuroflow {neuroflow.__version__}")
+    context.exit()
+
+
+@click.group(
+    "neuroflow",
+    cls=NeuroflowGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "neuroflow init study              # write a configuration",
+        "neuroflow demo                    # try everything on made-up data",
+        "neuroflow up                      # run unattended",
+        "neuroflow status                  # what is done, what waits, and why",
+    ),
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The configuration file; otherwise NEUROFLOW_CONFIG, or neuroflow.yaml here.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--verbose", "-v", is_flag=True, help="Log to standard error at logging.level, not only warnings.")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show it.")
+@click.pass_context
+def cli(context: click.Context, config_path: Path | None, debug: bool, verbose: bool) -> None:
+    """Take diffusion MRI from the scanner's DICOM folders to region tables, unattended."""
+    app = AppContext(config_path, debug=debug, verbose=verbose)
+    context.obj = app
+    context.call_on_close(app.close)
+
+
+config_group.epilog = examples("neuroflow config validate", "neuroflow config show --json")
+init_command.epilog = examples("neuroflow init study --dicom-root /data/dicom --site local")
+up_command.epilog = examples("neuroflow up", "neuroflow up --status")
+
+for _command in (
+    config_group,
+    db_group,
+    demo_command,
+    init_command,
+    logs_command,
+    pipeline_group,
+    run_group,
+    runs_group,
+    scan_command,
+    session_group,
+    status_command,
+    subject_group,
+    tick_command,
+    up_command,
+    workflow_group,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `neuroflow` script."""
+    cli(prog_name="neuroflow")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""`neuroflow pipeline`: what the pipelines are set to do, and holding them."""
+
+from __future__ import annotations
+
+import click
+
+from neuroflow.cli.arguments import actor, examples, json_option, reason_option
+from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.output import plain_data, write_json, write_table, write_values
+
+
+@click.group("pipeline", epilog=examples("neuroflow pipeline list", "neuroflow pipeline show qsiprep"))
+def pipeline_group() -> None:
+    """Show, hold and resume pipelines; render a run's job."""
+
+
+@pipeline_group.command("list", epilog=examples("neuroflow pipeline list"))
+@json_option
+@pass_app
+def list_command(app: AppContext, as_json: bool) -> None:
+    """List the pipelines in the order in which they depend on each other."""
+    services = app.services()
+    holds = services.holds()
+    rows = [
+        {
+            "pipeline": pipeline.name,
+            "level": str(pipeline.level),
+            "queue": pipeline.queue,
+            "where": services.where(pipeline),
+            "after": ", ".join(pipeline.depends_on),
+            "max concurrent": pipeline.max_concurrent,
+            "state": "held" if pipeline.name in holds else "enabled" if pipeline.enabled else "disabled",
+        }
+        for pipeline in services.registry
+    ]
+    if as_json:
+        write_json({"schema": 1, "pipelines": rows})
+        return
+    write_table(list(rows[0]), [list(row.values()) for row in rows], empty="no pipelines")
+
+
+@pipeline_group.command("show", epilog=examples("neuroflow pipeline show qsirecon"))
+@click.argument("name")
+@json_option
+@pass_app
+def show(app: AppContext, name: str, as_json: bool) -> None:
+    """Show one pipeline's resources, limits, retries and settings."""
+    services = app.services()
+    pipeline = services.registry.get(name)
+    held = services.holds().get(name)
+    values = {
+        "pipeline": pipeline.name,
+        "title": pipeline.title,
+        "level": pipeline.level,
+        "enabled": pipeline.enabled,
+        "held": held,
+        "queue": pipeline.queue,
+        "where": services.where(pipeline),
+        "depends_on": pipeline.depends_on,
+        "max_concurrent": pipeline.max_concurrent,
+        "resources": pipeline.resources,
+        "retry": pipeline.retry.model_dump(mode="json"),
+        "settings": pipeline.settings.model_dump(mode="json"),
+    }
+    if as_json:
+        write_json({"schema": 1, **values})
+        return
+    for key, value in plain_data(values).items():
+        if isinstance(value, dict):
+            click.echo(f"{key}:")
+            write_values({f"  {inner}": item for inner, item in value.items()})
+        else:
+            write_values({key: ", ".join(value) if isinstance(value, list) else value})
+
+
+@pipeline_group.command("render", epilog=examples("neuroflow pipeline render 12"))
+@click.argument("run_id", type=int)
+@pass_app
+def render(app: AppContext, run_id: int) -> None:
+    """Show the job script and the command of a run's next attempt; nothing is written or submitted."""
+    import shlex
+
+    from neuroflow.orchestrator.launch import Launcher
+
+    services = app.services()
+    run = services.state.get_run(run_id)
+    job = Launcher(services).prepare(run, token="nf-render")  # noqa: S106
+    click.echo(services.cluster(services.where(services.registry.get(run.pipeline))).render(job))
+    click.echo("# the command inside the job:")
+    click.echo(shlex.join(job.command))
+
+
+@pipeline_group.command("pause", epilog=examples('neuroflow pipeline pause qsiprep --reason "new image on Monday"'))
+@click.argument("name")
+@reason_option
+@pass_app
+def pause(app: AppContext, name: str, reason: str) -> None:
+    """Start no more runs of a pipeline; jobs that run already go on."""
+    services = app.services()
+    services.registry.get(name)
+    changed = services.hold(name, reason=reason or f"paused by {actor()}", actor=actor())
+    click.echo(f"{name} is held" if changed else f"{name} was held already: {services.holds()[name]}")
+
+
+@pipeline_group.command("resume", epilog=examples("neuroflow pipeline resume qsiprep"))
+@click.argument("name")
+@reason_option
+@pass_app
+def resume(app: AppContext, name: str, reason: str) -> None:
+    """Let a held pipeline go on."""
+    services = app.services()
+    services.registry.get(name)
+    changed = services.release(name, reason=reason or f"resumed by {actor()}", actor=actor())
+    click.echo(f"{name} goes on" if changed else f"{name} was not held")

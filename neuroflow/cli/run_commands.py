@@ -1,0 +1,137 @@
+"""`neuroflow runs`: look at runs, cancel them, run them again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from neuroflow.cli.arguments import SESSION, SUBJECT, actor, examples, json_option, reason_option, status_of
+from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.output import escaped, one_line, when, write_json, write_table, write_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from neuroflow.domain import RunRecord, RunStatus
+
+
+@click.group("runs", epilog=examples("neuroflow runs list --status failed", "neuroflow runs show 12"))
+def runs_group() -> None:
+    """Look at runs, cancel them, run them again."""
+
+
+@runs_group.command("list", epilog=examples("neuroflow runs list --pipeline qsiprep --status failed --json"))
+@click.option("--pipeline", metavar="NAME", help="Only this pipeline's.")
+@click.option("--status", type=status_of("RunStatus"), help="Only with this status.")
+@click.option("--subject", type=SUBJECT, help="Only this subject's.")
+@click.option("--session", type=SESSION, help="Only this session's.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, newest first.")
+@json_option
+@pass_app
+def list_command(
+    app: AppContext,
+    pipeline: str | None,
+    status: RunStatus | None,
+    subject: str | None,
+    session: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List runs, newest first."""
+    services = app.services()
+    if pipeline is not None:
+        services.registry.get(pipeline)
+    if subject is not None:
+        services.state.get_subject(subject)
+    runs = services.state.list_runs(pipeline=pipeline, status=status, subject=subject, session=session, limit=limit)
+    if as_json:
+        write_json({"schema": 1, "runs": runs})
+        return
+    write_runs(runs)
+
+
+def write_runs(runs: Sequence[RunRecord]) -> None:
+    """Write a table of runs."""
+    rows = [
+        (run.id, run.pipeline, run.scope, run.status, run.attempts, when(run.updated_at), one_line(run.reason))
+        for run in runs
+    ]
+    write_table(("run", "pipeline", "scope", "status", "attempts", "changed", "reason"), rows, empty="no runs")
+
+
+@runs_group.command("show", epilog=examples("neuroflow runs show 12", "neuroflow runs show 12 --json"))
+@click.argument("run_id", metavar="ID", type=int)
+@json_option
+@pass_app
+def show(app: AppContext, run_id: int, as_json: bool) -> None:
+    """Show a run, its attempts and its history."""
+    state = app.services().state
+    run = state.get_run(run_id)
+    attempts = state.attempts_of(run_id)
+    audit = sorted(state.list_audit(entity="run", entity_id=run_id), key=lambda entry: entry.id)
+    if as_json:
+        write_json({"schema": 1, "run": run, "attempts": attempts, "audit": audit})
+        return
+    write_values(
+        {
+            "run": run.id,
+            "pipeline": run.pipeline,
+            "scope": run.scope,
+            "status": f"{run.status}{' (to be run again)' if run.superseded else ''}",
+            "reason": run.reason,
+            "failure": run.failure,
+            "error": run.error_message,
+            "output": run.output_path,
+            "next attempt": when(run.next_attempt_at),
+            "started": when(run.started_at),
+            "ended": when(run.ended_at),
+        }
+    )
+    for attempt in attempts:
+        click.echo(
+            f"attempt {attempt.number}: {attempt.status} on {attempt.where} as job {attempt.job_id or '(none)'} "
+            f"{escaped(attempt.job_word)} exit code {attempt.exit_code}"
+        )
+        write_values({"  folder": attempt.folder, "  host": attempt.host, "  message": one_line(attempt.message)})
+    for entry in audit:
+        move = f" {entry.before} -> {entry.after}" if entry.after else ""
+        click.echo(f"{when(entry.at)} {entry.actor} {entry.event}{move}: {one_line(entry.reason)}")
+
+
+@runs_group.command("cancel", epilog=examples('neuroflow runs cancel 12 --reason "wrong session"'))
+@click.argument("run_id", metavar="ID", type=int)
+@reason_option
+@pass_app
+def cancel(app: AppContext, run_id: int, reason: str) -> None:
+    """Cancel a run and its job."""
+    from neuroflow.orchestrator.control import cancel_run
+
+    run = cancel_run(app.services(), run_id, reason=reason or f"cancelled by {actor()}", actor=actor())
+    click.echo(f"run {run.id} ({run.pipeline} of {run.scope}) is {run.status}")
+
+
+@runs_group.command("retry", epilog=examples('neuroflow runs retry 12 --reason "node repaired"'))
+@click.argument("run_id", metavar="ID", type=int)
+@reason_option
+@pass_app
+def retry(app: AppContext, run_id: int, reason: str) -> None:
+    """Run an ended run again, as a new run; what depends on it follows."""
+    from neuroflow.domain import ENDED_RUN_STATUSES
+    from neuroflow.errors import UsageError
+
+    state = app.services().state
+    run = state.get_run(run_id)
+    if run.status not in ENDED_RUN_STATUSES:
+        raise UsageError(
+            f"run {run_id} ({run.pipeline} of {run.scope}) is {run.status}: only an ended run can be run again",
+            hint=f"wait, or `neuroflow runs cancel {run_id}` first",
+        )
+    session_id = run.session_id or state.list_sessions(subject=run.subject)[0].id
+    asked = state.mark_session_for_rerun(session_id, reason, pipeline=run.pipeline, actor=actor())
+    if not asked:
+        raise UsageError(
+            f"the newest run of {run.pipeline} of {run.scope} is open, or is to be run again already",
+            hint=f"see `neuroflow runs list --pipeline {run.pipeline} --subject {run.subject}`",
+        )
+    click.echo(f"{run.pipeline} of {run.scope} will be run again in place of run {', '.join(map(str, asked))}")

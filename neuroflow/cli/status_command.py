@@ -1,0 +1,55 @@
+"""`neuroflow status`: what is done, what failed, what waits, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from neuroflow.cli.arguments import examples, json_option
+from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.output import escaped, one_line, when, write_json, write_table
+
+_MAX_LINES = 20
+
+
+@click.command("status", epilog=examples("neuroflow status", "neuroflow status --json"))
+@json_option
+@pass_app
+def status_command(app: AppContext, as_json: bool) -> None:
+    """Show each pipeline's runs, then the failed ones, then what waits and why."""
+    from neuroflow.cli.status_report import status_report
+
+    report = status_report(app.services())
+    if as_json:
+        write_json(report)
+        return
+    columns = list(report["pipelines"][0])
+    write_table(columns, [[row[name] for name in columns] for row in report["pipelines"]], empty="no pipelines")
+    click.echo("\nsessions: " + ", ".join(f"{count} {status}" for status, count in report["sessions"].items()))
+    click.echo(_poll_line(report["last_poll"]))
+    for name, reason in report["held"].items():
+        click.echo(f"held: {name}: {one_line(reason)} (`neuroflow pipeline resume {name}`)")
+    _section(
+        "failed (`neuroflow runs show ID`):",
+        [f"run {run['run']} {run['pipeline']} {run['scope']}: {one_line(run['reason'])}" for run in report["failed"]],
+    )
+    _section("waiting:", [f"{wait.pipeline} {wait.scope}: {one_line(wait.reason)}" for wait in report["waits"]])
+
+
+def _poll_line(poll: dict[str, Any] | None) -> str:
+    if poll is None:
+        return "last look at the jobs: never"
+    unknown = f", {poll['unknown']} that no witness knows" if poll.get("unknown") else ""
+    errors = "".join(f"; no answer: {one_line(error)}" for error in poll.get("errors", ()))
+    return f"last look at the jobs: {when(poll['at'])}{unknown}{errors}"
+
+
+def _section(title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    click.echo(f"\n{title}")
+    for line in lines[:_MAX_LINES]:
+        click.echo(f"  {escaped(line)}")
+    if len(lines) > _MAX_LINES:
+        click.echo(f"  … and {len(lines) - _MAX_LINES} more (--json has all)")

@@ -1,0 +1,77 @@
+"""What `neuroflow status` says, gathered from the database as plain data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from neuroflow.domain import RunRecord, RunStatus, SessionStatus
+from neuroflow.orchestrator.reconcile import POLL_KEY
+from neuroflow.orchestrator.scheduler import choose_dispatch, plan_runs
+
+if TYPE_CHECKING:
+    from neuroflow.domain import Snapshot
+    from neuroflow.orchestrator.services import Services
+
+SCHEMA = 1
+# A person's words for a run's statuses; `queued` is the cluster's queue, `pending` is before it.
+COLUMNS = {
+    "completed": (RunStatus.COMPLETED,),
+    "running": (RunStatus.RUNNING,),
+    "queued": (RunStatus.SUBMITTING, RunStatus.SUBMITTED),
+    "pending": (RunStatus.PENDING, RunStatus.QUEUED),
+    "waiting": (RunStatus.RETRY_WAIT,),
+    "failed": (RunStatus.FAILED,),
+    "cancelled": (RunStatus.CANCELLED,),
+}
+
+
+def status_report(services: Services) -> dict[str, Any]:
+    """Gather counts, failures, waits, holds and the last poll."""
+    snapshot = services.state.snapshot()
+    holds = services.holds()
+    plan = plan_runs(snapshot, services.registry)
+    choice = choose_dispatch(snapshot, services.registry, holds=holds)
+    due = Counter(proposal.pipeline for proposal in plan.proposals)
+    runs = current_runs(snapshot)
+    failed = [run for run in runs if run.status is RunStatus.FAILED]
+    sessions = Counter(session.status for session in snapshot.sessions)
+    return {
+        "schema": SCHEMA,
+        "pipelines": [row | {"due": due[row["pipeline"]]} for row in _counts(services, runs)],
+        "sessions": {str(status): sessions[status] for status in SessionStatus},
+        "failed": [
+            {"run": run.id, "pipeline": run.pipeline, "scope": run.scope, "reason": run.error_message or run.reason}
+            for run in failed
+        ],
+        "waits": [*plan.waits, *choice.waits],
+        "held": holds,
+        "last_poll": _last_poll(services),
+    }
+
+
+def pipeline_counts(services: Services) -> list[dict[str, Any]]:
+    """Return, for each pipeline, how many scopes stand where."""
+    return _counts(services, current_runs(services.state.snapshot()))
+
+
+def current_runs(snapshot: Snapshot) -> list[RunRecord]:
+    """Return the newest run of each pipeline and scope; one that is to be run again counts no more."""
+    newest: dict[tuple[str, str], RunRecord] = {}
+    for run in sorted(snapshot.runs, key=lambda run: run.id):
+        newest[run.pipeline, run.scope] = run
+    return [run for run in newest.values() if not run.superseded]
+
+
+def _counts(services: Services, runs: list[RunRecord]) -> list[dict[str, Any]]:
+    counts = Counter((run.pipeline, run.status) for run in runs)
+    return [
+        {"pipeline": name}
+        | {column: sum(counts[name, status] for status in statuses) for column, statuses in COLUMNS.items()}
+        for name in services.registry.names()
+    ]
+
+
+def _last_poll(services: Services) -> dict[str, Any] | None:
+    value = services.state.get_value(POLL_KEY)
+    return None if value is None else {"at": value[1], **value[0]}

@@ -1,0 +1,56 @@
+"""`neuroflow subject`: look at subjects."""
+
+from __future__ import annotations
+
+import click
+
+from neuroflow.cli.arguments import SUBJECT, examples, json_option
+from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.output import write_json, write_table
+from neuroflow.cli.run_commands import write_runs
+from neuroflow.cli.session_commands import write_sessions
+
+
+@click.group("subject", epilog=examples("neuroflow subject list", "neuroflow subject show 01"))
+def subject_group() -> None:
+    """Look at subjects."""
+
+
+@subject_group.command("list", epilog=examples("neuroflow subject list --json"))
+@json_option
+@pass_app
+def list_command(app: AppContext, as_json: bool) -> None:
+    """List subjects, and how their sessions stand."""
+    from collections import Counter
+
+    from neuroflow.domain import SessionStatus
+
+    state = app.services().state
+    counts = Counter((session.subject, session.status) for session in state.list_sessions())
+    rows = [
+        {"subject": subject.label} | {str(status): counts[subject.label, status] for status in SessionStatus}
+        for subject in state.list_subjects()
+    ]
+    if as_json:
+        write_json({"schema": 1, "subjects": rows})
+        return
+    columns = ("subject", *map(str, SessionStatus))
+    write_table(columns, [list(row.values()) for row in rows], empty="no subjects: run `neuroflow scan`")
+
+
+@subject_group.command("show", epilog=examples("neuroflow subject show sub-01"))
+@click.argument("subject", type=SUBJECT)
+@json_option
+@pass_app
+def show(app: AppContext, subject: str, as_json: bool) -> None:
+    """Show a subject's sessions and runs."""
+    state = app.services().state
+    record = state.get_subject(subject)
+    sessions = state.list_sessions(subject=record.label)
+    runs = state.list_runs(subject=record.label)
+    if as_json:
+        write_json({"schema": 1, "subject": record, "sessions": sessions, "runs": runs})
+        return
+    click.echo(f"sub-{record.label}")
+    write_sessions(sessions)
+    write_runs(runs)

@@ -1,0 +1,146 @@
+"""The whole chain with every part real: Redis, worker and beat, SLURM, Apptainer images."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from celery import Celery
+
+from neuroflow.domain import AttemptStatus, RunStatus
+from neuroflow.orchestrator.services import Services
+from tests.chain.site import SMALL, Site, celery, wait_until_done
+from tests.chain.test_sync import check_against_truth
+from tests.support.apptainer import Apptainer
+from tests.support.demo_images import DemoImages
+from tests.support.slurm import Slurm
+
+pytestmark = pytest.mark.slow
+
+MASTER = "neuroflow.workers.workflow_tasks.run_master_workflow"
+CHAIN_SECONDS = 600.0
+
+
+def real_data() -> Path:
+    """Find the scanner's archive; a checkout without it skips."""
+    checkout = Path(__file__).resolve().parents[2]
+    folder = Path(os.environ.get("NEUROFLOW_TEST_DATA") or checkout.parent / "shared" / "data")
+    archive = folder / "philips_dwi.tar.xz"
+    if not archive.is_file():
+        pytest.skip(f"no scanner data: set NEUROFLOW_TEST_DATA to the folder of {archive.name}")
+    return archive
+
+
+def real_site(root: Path, slurm: Slurm, apptainer: Apptainer, images: DemoImages, redis_url: str, **extra: Any) -> Site:
+    """Return a site whose runs all go to SLURM, in containers."""
+    recon = {"FS_LICENSE": "/not-read-by-the-demo-app"}
+    pipelines: dict[str, Any] = {
+        "bids_conversion": {**SMALL, "image": str(images.bids_conversion), "where": "cluster"},
+        "qsiprep": {**SMALL, "image": str(images.qsiprep), "program": None},
+        "qsirecon": {**SMALL, "image": str(images.qsirecon), "program": None, "environment": recon},
+        "qsiparc": {**SMALL, "image": str(images.qsiparc)},
+    }
+    for name, settings in extra.pop("pipelines", {}).items():
+        pipelines[name] |= settings
+    changes = {
+        "redis": {"url": redis_url},
+        "containers": {"runtime": "apptainer", "runtime_args": list(apptainer.runtime_args)},
+        "cluster": {
+            "name": "test",
+            "kind": "slurm",
+            "account": slurm.account,
+            "partition": slurm.partition,
+            "poll_seconds": 2,
+        },
+        "pipelines": pipelines,
+        **extra,
+    }
+    return Site(root, changes)
+
+
+def carry_through(site: Site, services: Services, *, sessions: int, subjects: int) -> None:
+    """Start a worker and beat, ask for one master workflow, and wait for the last table."""
+    config = site.config()
+    expected = {"bids_conversion": sessions, "qsiprep": subjects, "qsirecon": sessions, "qsiparc": sessions}
+    with celery(site, "worker", "-c", "2", "--loglevel", "INFO"), celery(site, "beat", "--loglevel", "INFO"):
+        with Celery(broker=config.redis_url()) as client:
+            client.conf.broker_transport_options = {"priority_steps": list(range(10))}
+            client.send_task(MASTER, queue="workflow", ignore_result=True)
+        wait_until_done(services, expected=expected, seconds=CHAIN_SECONDS)
+
+
+def test_real_scanner_data_through_worker_slurm_and_apptainer(
+    tmp_path: Path, slurm: Slurm, apptainer: Apptainer, demo_images: DemoImages, redis_server: str
+) -> None:
+    required = [{"name": "dwi", "pattern": "dti", "min_files": 500, "max_files": 600}]
+    site = real_site(
+        tmp_path / "a site's folder",
+        slurm,
+        apptainer,
+        demo_images,
+        redis_server,
+        protocol={"required_scans": required},
+        pipelines={"qsirecon": {"atlases": ["DemoSlabs"], "datasets": {}}, "qsiprep": {"output_resolution": 2.0}},
+    )
+    target = site.root / "dicom" / "sub-01" / "ses-01"
+    target.mkdir(parents=True)
+    with tarfile.open(real_data()) as archive:
+        archive.extractall(target, filter="data")
+    services = site.services()
+    carry_through(site, services, sessions=1, subjects=1)
+    check_outputs(site)
+    check_records(services)
+
+
+def check_outputs(site: Site) -> None:
+    dwi = site.root / "bids" / "sub-01" / "ses-01" / "dwi"
+    (bval,) = dwi.glob("*_dwi.bval")
+    bvals = np.loadtxt(bval)
+    assert bvals.shape == (17,)
+    assert int((bvals < 50).sum()) == 5
+    (bvec,) = dwi.glob("*_dwi.bvec")
+    norms = np.linalg.norm(np.loadtxt(bvec), axis=0)
+    assert norms[bvals > 50] == pytest.approx(1.0, abs=1e-3)
+    (fa_file,) = (site.root / "derivatives" / "qsirecon").rglob("*param-fa_dwimap.nii.gz")
+    fa = np.asarray(nibabel.load(fa_file).dataobj)
+    inside = fa[fa > 0]
+    assert fa.min() >= 0
+    assert fa.max() <= 1
+    assert 0.3 < np.percentile(inside, 90) < 0.9, "white matter is anisotropic, and not all of the brain is"
+    tables = list((site.root / "derivatives" / "qsiparc" / "sub-01" / "ses-01").rglob("*param-fa*_diffmap.tsv"))
+    assert len(tables) == 1
+    assert len(tables[0].read_text(encoding="utf-8").splitlines()) > 4
+
+
+def check_records(services: Services) -> None:
+    for run in services.state.list_runs():
+        assert run.status is RunStatus.COMPLETED
+        (attempt,) = services.state.attempts_of(run.id)
+        assert attempt.status is AttemptStatus.SUCCEEDED
+        assert attempt.where == "slurm"
+        assert attempt.job_id is not None
+        assert attempt.image is not None
+        moves = [row.after for row in services.state.list_audit(entity="run", entity_id=run.id) if row.after]
+        assert moves[-1] == "completed"
+        assert "submitted" in moves
+
+
+def test_phantom_on_postgresql_reproduces_fa(
+    tmp_path: Path,
+    slurm: Slurm,
+    apptainer: Apptainer,
+    demo_images: DemoImages,
+    redis_server: str,
+    postgres_url: str,
+) -> None:
+    site = real_site(tmp_path / "site", slurm, apptainer, demo_images, redis_server, database={"url": postgres_url})
+    site.add_session("01", "01", seed=6)
+    services = site.services()
+    carry_through(site, services, sessions=1, subjects=1)
+    check_against_truth(site, {("sub-01", "ses-01")})
+    services.database.close()

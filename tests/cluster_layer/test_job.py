@@ -1,0 +1,315 @@
+"""The payload executes a token once, checks what the tool made, and always leaves a record."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from neuroflow.cluster import claim
+from neuroflow.cluster.base import JobRequest
+from neuroflow.cluster.job import NOT_MINE
+from neuroflow.cluster.process import Tail
+from neuroflow.cluster.records import read_exit_record, write_job
+from neuroflow.domain import ExitRecord, OutputRule
+from tests.cluster_layer.builders import WRITES, python_job
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(job: JobRequest, *, job_id: str = "17", limit: float | None = None, **environ: str) -> subprocess.Popen[str]:
+    """Start the payload as a batch script would."""
+    write_job(Path(job.folder), job, time_limit_seconds=limit)
+    code = "import sys; from neuroflow.cluster.job import payload; payload(sys.argv[1])"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "SUBMITIT_EXECUTOR": "slurm",
+        "SLURM_JOB_ID": job_id,
+        **environ,
+    }
+    command = [sys.executable, "-c", code, job.folder]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(job: JobRequest, **options: object) -> tuple[int, str, str]:
+    process = start(job, **options)  # type: ignore[arg-type]
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def record(job: JobRequest) -> ExitRecord:
+    found = read_exit_record(job.folder, token=job.token)
+    assert found is not None
+    return found
+
+
+def test_success_is_published_and_recorded(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    assert run(job) == (0, "", "")
+    assert (tmp_path / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").read_text() == "hello"
+    found = record(job)
+    assert (found.exit_code, found.published, found.job_id, found.error) == (0, True, "17", "")
+    assert found.max_rss_mb is not None
+    assert found.max_rss_mb > 1
+    assert (Path(job.folder) / "exit.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_tools_exit_code_is_the_jobs_and_its_output_is_kept(tmp_path: Path) -> None:
+    job = python_job(tmp_path, "import sys; print('said'); print('broke', file=sys.stderr); sys.exit(3)")
+    assert run(job) == (3, "said\n", "broke\n")
+    assert (record(job).exit_code, record(job).stderr_tail, record(job).published) == (3, "broke\n", False)
+    assert (Path(job.folder) / "stdout.log").read_text() == "said\n"
+    assert not (tmp_path / "derivatives").exists()
+
+
+def test_a_tool_that_fills_both_streams_ends_and_its_tail_is_short(tmp_path: Path) -> None:
+    job = python_job(
+        tmp_path, "import sys; sys.stderr.write('e' * 400_000); sys.stdout.write('o' * 400_000); sys.exit(1)"
+    )
+    code, out, err = run(job)
+    assert (code, len(out), len(err)) == (1, 400_000, 400_000)
+    assert len(record(job).stderr_tail) == 16 * 1024
+
+
+def test_exit_zero_without_the_declared_outputs_is_no_success(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES, outputs=(OutputRule("sub-01/**/*.txt", 2), OutputRule("sub-01/*.nii.gz")))
+    assert run(job)[0] == 1
+    found = record(job)
+    assert found.missing_outputs == (
+        "sub-01/**/*.txt (1 of at least 2 files)",
+        "sub-01/*.nii.gz (0 of at least 1 files)",
+    )
+    assert not (tmp_path / "derivatives").exists()
+
+
+def test_crash_files_are_no_success(tmp_path: Path) -> None:
+    code = WRITES + "; (out / 'crash-1.log').write_text('Traceback')"
+    job = python_job(tmp_path, code, crash_globs=("**/crash*",))
+    assert run(job)[0] == 1
+    assert record(job).crash_files == ("sub-01/dwi/crash-1.log",)
+    assert not record(job).published
+
+
+def test_the_line_that_refuses_the_input_is_quoted(tmp_path: Path) -> None:
+    code = r"import sys; sys.stderr.write('50%\rERROR: no DWI found for sub-01\rmore'); sys.exit(1)"
+    job = python_job(tmp_path, code, bad_input_patterns=("no DWI found",))
+    run(job)
+    assert record(job).bad_input == "ERROR: no DWI found for sub-01"
+
+
+def test_a_program_that_is_missing_is_recorded(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    job = JobRequest(**{**job.__dict__, "command": ("no-such-apptainer", "run")})
+    assert run(job)[0] == 127
+    assert "'no-such-apptainer' can't be started" in record(job).error
+
+
+def test_a_command_that_comes_first_and_fails_is_the_last(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES, before=((sys.executable, "-c", "raise SystemExit(9)"),))
+    assert run(job)[0] == 9
+    assert "ended with 9" in record(job).error
+
+
+def test_a_payload_that_can_not_read_its_job_leaves_a_record(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    process = start(job)
+    process.communicate(timeout=60)
+    again = python_job(tmp_path, WRITES)
+    (Path(again.folder) / "job.json").write_text("{")
+    code = "import sys; from neuroflow.cluster.job import run_job; sys.exit(run_job(sys.argv[1]))"
+    environment = {"PYTHONPATH": str(ROOT), "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "18"}
+    done = subprocess.run([sys.executable, "-c", code, again.folder], env=environment, capture_output=True, check=False)
+    assert done.returncode == 70
+    assert "JSONDecodeError" in record(again).error
+
+
+def test_results_that_can_not_be_published_are_no_success(tmp_path: Path) -> None:
+    (tmp_path / "derivatives").write_text("a file, where a folder is needed")
+    job = python_job(tmp_path, WRITES)
+    assert run(job)[0] == 1
+    assert record(job).exit_code == 0
+    assert not record(job).published
+    assert "Error" in record(job).error
+
+
+def test_scratch_is_the_sites_own_and_is_removed(tmp_path: Path) -> None:
+    site = tmp_path / "scratch"
+    code = WRITES + f"; assert sys.argv[2].startswith({str(site)!r})"
+    assert run(python_job(tmp_path, code), NEUROFLOW_SCRATCH=str(site))[0] == 0
+    assert list(site.iterdir()) == []
+
+
+def test_without_a_usable_scratch_the_work_directory_serves(tmp_path: Path) -> None:
+    code = WRITES + f"; assert sys.argv[2].startswith({str(tmp_path / 'work' / 'work' / 'tmp')!r})"
+    code_out, _, err = run(python_job(tmp_path, code), NEUROFLOW_SCRATCH="/proc/none")
+    assert code_out == 0
+    assert "no scratch folder in /proc/none" in err
+
+
+def test_the_tool_sees_nothing_of_ours(tmp_path: Path) -> None:
+    code = WRITES + "; assert not [n for n in os.environ if n.startswith(('NEUROFLOW', 'SUBMITIT', 'PYTHONPATH'))]"
+    assert run(python_job(tmp_path, code), NEUROFLOW_SCRATCH=str(tmp_path))[0] == 0
+
+
+# --- once ---
+
+
+def test_another_job_of_the_same_token_steps_back(tmp_path: Path) -> None:
+    code = WRITES + f"; open({str(tmp_path / 'count')!r}, 'a').write('x')"
+    job = python_job(tmp_path, code)
+    first, second = start(job, job_id="17"), start(job, job_id="18")
+    codes = {first.communicate(timeout=60) and first.returncode, second.communicate(timeout=60) and second.returncode}
+    assert codes == {0, NOT_MINE}
+    assert (tmp_path / "count").read_text() == "x"
+    loser = "18" if record(job).job_id == "17" else "17"
+    assert "held by" in json.loads((Path(job.folder) / f"exit-{loser}.json").read_text())["error"]
+
+
+def test_a_revoked_token_is_not_executed(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    assert claim.take(Path(job.folder), claim.REVOKED)
+    assert run(job)[0] == NOT_MINE
+    assert read_exit_record(job.folder, token=job.token) is None
+    assert not (tmp_path / "derivatives").exists()
+
+
+def test_an_executed_token_can_not_be_revoked(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    run(job)
+    assert not claim.take(Path(job.folder), claim.REVOKED)
+
+
+def test_an_empty_claim_belongs_to_nobody(tmp_path: Path) -> None:
+    (tmp_path / "claim").write_text("")
+    assert not claim.take(tmp_path, "17")
+    assert claim.claimed_job_id(tmp_path) is None
+
+
+def test_a_requeued_job_goes_on_and_starts_from_a_clean_output_folder(tmp_path: Path) -> None:
+    job = python_job(tmp_path, "import pathlib, sys; pathlib.Path(sys.argv[1], 'half').write_text('x'); sys.exit(5)")
+    assert run(job)[0] == 5
+    again = JobRequest(**{**job.__dict__, "command": (*job.command[:2], WRITES, *job.command[3:])})
+    assert run(again, SLURM_RESTART_COUNT="1")[0] == 0
+    assert (record(job).exit_code, record(job).restart_count) == (0, 1)
+    assert json.loads((Path(job.folder) / "exit-before-1.json").read_text())["exit_code"] == 5
+    assert not (tmp_path / "derivatives" / "qsiprep" / "half").exists()
+
+
+def test_a_requeued_job_that_had_published_does_nothing(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    run(job)
+    fails = JobRequest(**{**job.__dict__, "command": ("false",)})
+    assert run(fails)[0] == 0
+    assert record(job).published
+
+
+def test_a_requeued_job_finishes_an_interrupted_publication_without_the_tool(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    run(job)
+    place = Path(job.folder)
+    (place / "exit.json").unlink()  # as if it had ended between publication and record
+    fails = JobRequest(**{**job.__dict__, "command": ("false",)})
+    assert run(fails)[0] == 0
+    assert record(job).published
+    assert (tmp_path / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").exists()
+
+
+# --- signals ---
+
+SLEEPS = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'up').write_text('x'); time.sleep(60)"
+
+
+def wait_until_up(job: JobRequest) -> None:
+    end = time.monotonic() + 20
+    while not (Path(job.run.output_dir) / "up").exists():
+        assert time.monotonic() < end, "the tool did not start"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
+def test_a_signal_reaches_the_tool_and_is_recorded(tmp_path: Path, number: signal.Signals) -> None:
+    job = python_job(tmp_path, SLEEPS)
+    process = start(job)
+    wait_until_up(job)
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    found = record(job)
+    assert found.stopped_by == number.name
+    assert found.signal == (None if number is signal.SIGINT and found.exit_code == 1 else number)
+    assert process.returncode == found.exit_code
+
+
+def test_a_tool_that_ignores_sigterm_is_killed_before_slurm_kills_the_payload(tmp_path: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
+    job = python_job(tmp_path, code)
+    process = start(job)
+    wait_until_up(job)
+    begun = time.monotonic()
+    process.terminate()
+    process.communicate(timeout=10)
+    assert time.monotonic() - begun < 5
+    assert (record(job).exit_code, record(job).signal, record(job).stopped_by) == (137, 9, "SIGTERM")
+
+
+def test_exit_zero_after_a_signal_is_not_trusted(tmp_path: Path) -> None:
+    handler = "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); "
+    job = python_job(tmp_path, "import sys; " + handler + WRITES + "; " + SLEEPS)
+    process = start(job)
+    wait_until_up(job)
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert (record(job).exit_code, record(job).published) == (0, False)
+    assert "not trusted" in record(job).error
+
+
+def test_the_time_limit_is_kept_where_no_scheduler_does(tmp_path: Path) -> None:
+    job = python_job(tmp_path, SLEEPS)
+    process = start(job, limit=1.0)
+    process.communicate(timeout=15)
+    assert (record(job).stopped_by, record(job).signal) == ("TIME_LIMIT", signal.SIGTERM)
+
+
+def test_grandchildren_do_not_outlive_the_tool_nor_hold_it_open(tmp_path: Path) -> None:
+    code = (
+        WRITES
+        + f"; import subprocess; p = subprocess.Popen(['sleep', '50']); open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid))"
+    )
+    begun = time.monotonic()
+    assert run(python_job(tmp_path, code))[0] == 0
+    assert time.monotonic() - begun < 10
+    stat = Path("/proc", (tmp_path / "pid").read_text(), "stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+# --- small parts ---
+
+
+def test_a_line_that_comes_in_pieces_is_matched() -> None:
+    import re
+
+    tail = Tail([re.compile("no DWI")])
+    for piece in (b"x\nERROR: no", b" DW", b"I here"):
+        tail.feed(piece)
+    assert tail.matched == ""
+    tail.close()
+    assert tail.matched == "ERROR: no DWI here"
+
+
+def test_the_payload_imports_little(tmp_path: Path) -> None:
+    code = (
+        "import sys; import neuroflow.cluster.job as job; "
+        "heavy = {'pydantic', 'structlog', 'sqlalchemy', 'jinja2', 'submitit', 'celery', 'yaml'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

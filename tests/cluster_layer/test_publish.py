@@ -1,0 +1,202 @@
+"""Results move into the dataset whole, and an interruption at any line is made good by a repetition."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from neuroflow.cluster import publish as module
+from neuroflow.cluster.globs import files_matching, matches
+from neuroflow.cluster.publish import interrupted_plan, make_plan, publish
+
+OWNED = ("sub-01", "sub-01.html", "sub-01_*.html", "logs/**/sub-01.log")
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): path.read_text()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".neuroflow" not in path.parts
+    }
+
+
+NEW = {
+    "sub-01/dwi/a.txt": "new",
+    "sub-01.html": "new report",
+    "logs/x/sub-01.log": "new log",
+    "dataset_description.json": "{}",
+    "desc/shared.tsv": "new shared",
+}
+OLD = {
+    "sub-01/dwi/a.txt": "old",
+    "sub-01/dwi/obsolete.txt": "old",
+    "sub-01_old.html": "old report of a run that is no more",
+    "sub-02/dwi/a.txt": "another subject's",
+    "sub-012.html": "another subject's",
+    "dataset_description.json": "{}",
+    "desc/shared.tsv": "old shared",
+}
+AFTER = {
+    "sub-01/dwi/a.txt": "new",
+    "sub-01.html": "new report",
+    "logs/x/sub-01.log": "new log",
+    "sub-02/dwi/a.txt": "another subject's",
+    "sub-012.html": "another subject's",
+    "dataset_description.json": "{}",
+    "desc/shared.tsv": "new shared",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "attempt").mkdir()
+    tree(tmp_path / "out", NEW)
+    tree(tmp_path / "dataset", OLD)
+    return tmp_path
+
+
+def run(place: Path) -> None:
+    plan = make_plan(place / "out", place / "dataset", owned=OWNED, token="t1")
+    publish(plan, folder=place / "attempt")
+
+
+def test_owned_names_are_swapped_whole_and_the_rest_is_written_file_by_file(place: Path) -> None:
+    run(place)
+    assert contents(place / "dataset") == AFTER
+    assert not (place / "out").exists()
+
+
+def test_what_was_replaced_is_kept(place: Path) -> None:
+    run(place)
+    kept = place / "dataset" / ".neuroflow" / "replaced" / "t1"
+    assert (kept / "sub-01" / "dwi" / "obsolete.txt").read_text() == "old"
+    assert (kept / "sub-01_old.html").read_text().startswith("old report")
+    assert not (kept / "sub-02").exists()
+
+
+def test_a_new_dataset_is_made(tmp_path: Path) -> None:
+    (tmp_path / "attempt").mkdir()
+    tree(tmp_path / "out", NEW)
+    run(tmp_path)
+    assert contents(tmp_path / "dataset") == NEW
+
+
+def test_an_identical_shared_file_is_left_alone(place: Path) -> None:
+    before = (place / "dataset" / "dataset_description.json").stat()
+    run(place)
+    after = (place / "dataset" / "dataset_description.json").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_links_stay_links_and_read_only_files_move(place: Path) -> None:
+    (place / "out" / "sub-01" / "link").symlink_to("dwi/a.txt")
+    (place / "out" / "shared-link").symlink_to("sub-01/dwi")
+    (place / "out" / "sub-01" / "dwi" / "a.txt").chmod(0o444)
+    (place / "out" / "desc" / "shared.tsv").chmod(0o444)
+    (place / "out" / "sub-01").chmod(0o555)
+    run(place)
+    assert (place / "dataset" / "sub-01" / "link").readlink() == Path("dwi/a.txt")
+    assert (place / "dataset" / "shared-link").readlink() == Path("sub-01/dwi")
+    assert (place / "dataset" / "desc" / "shared.tsv").read_text() == "new shared"
+
+
+class Crash(BaseException):
+    """A process that ends in the middle."""
+
+
+def crash_at(step: int, real: Callable[..., None], *, before: bool) -> Callable[..., None]:
+    """Wrap an operating system call so that the process ends at its n-th use."""
+    seen = iter(range(10_000))
+
+    def wrapped(*args: object, **kwargs: object) -> None:
+        now = next(seen) == step
+        if now and before:
+            raise Crash
+        real(*args, **kwargs)
+        if now:
+            raise Crash
+
+    return wrapped
+
+
+def other_file_system(source: Path, target: Path) -> None:
+    """Refuse to rename from the output folder into the dataset."""
+    if "out" in Path(source).parts and "dataset" in Path(target).parts:
+        raise OSError(18, "Invalid cross-device link")
+    REAL_RENAME(source, target)
+
+
+REAL_RENAME = os.rename
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("step", range(12))
+def test_a_repetition_makes_an_interruption_good(
+    place: Path, monkeypatch: pytest.MonkeyPatch, step: int, before: bool, across: bool
+) -> None:
+    rename = other_file_system if across else REAL_RENAME
+    monkeypatch.setattr(module.os, "rename", crash_at(step, rename, before=before))
+    try:
+        run(place)
+        crashed = False
+    except Crash:
+        crashed = True
+    monkeypatch.setattr(module.os, "rename", rename)
+    plan = interrupted_plan(place / "attempt")
+    assert plan is not None
+    publish(plan, folder=place / "attempt")
+    assert contents(place / "dataset") == AFTER
+    kept = place / "dataset" / ".neuroflow" / "replaced" / "t1"
+    assert (kept / "sub-01" / "dwi" / "obsolete.txt").read_text() == "old"
+    assert crashed or not before or step > 4
+
+
+def test_results_cross_file_systems(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.os, "rename", other_file_system)
+    run(place)
+    assert contents(place / "dataset") == AFTER
+    assert list((place / "dataset").rglob("*.tmp")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "expected"),
+    [
+        ("sub-01", "sub-01", True),
+        ("sub-01/x", "sub-01", False),
+        ("sub-01/ses-a/dwi/x.nii.gz", "sub-01/**/*.nii.gz", True),
+        ("sub-01/x.nii.gz", "sub-01/**/*.nii.gz", True),
+        ("sub-01/.hidden/x.nii.gz", "sub-01/**/*.nii.gz", False),
+        (".heudiconv/01", ".heudiconv/01", True),
+        (".bidsignore", "*", False),
+        ("a/b", "*", False),
+        ("sub-02", "sub-[01]2", True),
+        ("sub-02", "sub-[!0]2", False),
+        ("x\ny.txt", "x*.txt", True),
+        ("a+b(c).txt", "a+b(c).txt", True),
+        ("[x", "[x", True),
+        ("a/b/c", "a/**", True),
+        ("a", "a/**", False),
+    ],
+)
+def test_globs(path: str, pattern: str, expected: bool) -> None:
+    assert matches(path, pattern) is expected
+
+
+def test_empty_files_and_broken_links_are_no_output(tmp_path: Path) -> None:
+    tree(tmp_path, {"a.txt": "", "b.txt": "x"})
+    (tmp_path / "c.txt").symlink_to("nowhere")
+    (tmp_path / "d.txt").symlink_to("b.txt")
+    assert files_matching(tmp_path, "*.txt") == ["b.txt", "d.txt"]
+    assert files_matching(tmp_path / "absent", "*") == []

@@ -1,0 +1,240 @@
+"""What sbatch, squeue and sacct answer becomes a job id, a refusal, a doubt or a sighting."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from neuroflow.cluster import claim
+from neuroflow.cluster.slurm import SlurmCluster
+from neuroflow.domain import JobState
+from neuroflow.errors import CommandError, SubmissionRefused, SubmissionUncertain
+from tests.cluster_layer.builders import attempt, config_in, exit_record, python_job
+from tests.cluster_layer.fakes import Answer, FakeTransport, ended, hung
+
+FAILED = "sbatch: error: Batch job submission failed: "
+
+
+def cluster_with(root: Path, transport: FakeTransport, **cluster: object) -> SlurmCluster:
+    return SlurmCluster(config_in(root, kind="slurm", **cluster), transport=transport)
+
+
+@pytest.mark.parametrize("text", ["123\n", "123;west\n", "Welcome! job 999 is yours\n\n123\n"])
+def test_the_job_id_is_the_last_line(tmp_path: Path, text: str) -> None:
+    cluster = cluster_with(tmp_path, FakeTransport(sbatch=text))
+    assert cluster.submit(python_job(tmp_path, "pass")) == "123"
+
+
+def test_the_payload_lies_in_the_folder_before_sbatch_is_called(tmp_path: Path) -> None:
+    job = python_job(tmp_path, "pass")
+
+    def sbatch(command: tuple[str, ...]) -> Answer:
+        names = {path.name for path in Path(job.folder).iterdir()}
+        assert {"payload.pkl", "job.json", "submission.sh"} <= names
+        assert command == ("sbatch", "--parsable", f"{job.folder}/submission.sh")
+        return ended(0, stdout="5\n")
+
+    assert cluster_with(tmp_path, FakeTransport(sbatch=sbatch)).submit(job) == "5"
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        FAILED + "Invalid account or account/partition combination specified",
+        FAILED + "Requested node configuration is not available",
+        "sbatch: error: Invalid --time specification",
+        "sbatch: fatal: unable to open file",
+    ],
+)
+def test_a_permanent_refusal(tmp_path: Path, stderr: str) -> None:
+    with pytest.raises(SubmissionRefused, match="refused") as caught:
+        cluster_with(tmp_path, FakeTransport(sbatch=ended(1, stderr=stderr))).submit(python_job(tmp_path, "pass"))
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        FAILED + "Slurm temporarily unable to accept job, sleeping and retrying",
+        FAILED + "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+        FAILED + "Unable to contact slurm controller (connect failure)",
+        FAILED + "Rate limit exceeded, please retry later",
+        "sbatch: error: QOSMaxSubmitJobPerUserLimit\n" + FAILED + "Job violates accounting/QOS policy",
+    ],
+)
+def test_a_refusal_that_may_pass(tmp_path: Path, stderr: str) -> None:
+    with pytest.raises(SubmissionRefused) as caught:
+        cluster_with(tmp_path, FakeTransport(sbatch=ended(1, stderr=stderr))).submit(python_job(tmp_path, "pass"))
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        hung(),
+        ended(1, stderr=FAILED + "Socket timed out on send/recv operation"),
+        ended(1, stderr=FAILED + "Unable to contact slurm controller (receive failure)"),
+        ended(-9),
+        ended(0, stdout=""),
+        ended(0, stdout="Submitted batch job 12\n"),
+        ended(0, stdout="12\nBye!\n"),
+        ended(1, stdout="12\n", stderr="wrapper: log server is away"),
+        ended(1, stderr="wrapper: log server is away"),
+    ],
+)
+def test_no_usable_answer_is_a_doubt(tmp_path: Path, answer: Answer) -> None:
+    with pytest.raises(SubmissionUncertain):
+        cluster_with(tmp_path, FakeTransport(sbatch=answer)).submit(python_job(tmp_path, "pass"))
+
+
+def test_a_missing_sbatch_is_a_permanent_refusal(tmp_path: Path) -> None:
+    missing = CommandError("`sbatch` can't be started", command=("sbatch",), exit_code=127)
+    with pytest.raises(SubmissionRefused) as caught:
+        cluster_with(tmp_path, FakeTransport(sbatch=missing)).submit(python_job(tmp_path, "pass"))
+    assert not caught.value.transient
+
+
+def test_an_interruption_passes_through_unchanged(tmp_path: Path) -> None:
+    class SoftTimeLimitExceeded(Exception):  # noqa: N818 - Celery's own name
+        pass
+
+    def sbatch(command: tuple[str, ...]) -> Answer:
+        raise SoftTimeLimitExceeded
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        cluster_with(tmp_path, FakeTransport(sbatch=sbatch)).submit(python_job(tmp_path, "pass"))
+
+
+# --- sightings ---
+
+
+def squeue_line(job_id: str, word: str, name: str) -> str:
+    return "\x1f".join((job_id, word, "None", "N/A", "N/A", name)) + "\n"
+
+
+def sacct_line(job_id: str, word: str, name: str) -> str:
+    return "\x1f".join((job_id, job_id, word, "0:0", "", "60", "1795502010", "n1", name)) + "\n"
+
+
+def test_one_squeue_and_one_sacct_answer_for_all(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        squeue=squeue_line("1", "RUNNING", "a") + squeue_line("2", "TIMEOUT", "b"),
+        sacct=sacct_line("2", "TIMEOUT", "b") + sacct_line("3", "FAILED", "c"),
+    )
+    attempts = [attempt(token=token, job_id=str(n), folder=str(tmp_path / token)) for n, token in enumerate("abcd", 1)]
+    seen = cluster_with(tmp_path, transport).sight(attempts)
+    assert transport.programs() == ["squeue", "sacct"]
+    assert transport.calls[1][-1] == "2,3,4"
+    assert seen["a"].queue is not None
+    assert (seen["a"].queue.state, seen["a"].accounting_answered) == (JobState.RUNNING, False)
+    assert seen["b"].accounting is not None
+    assert seen["b"].accounting.state is JobState.TIMEOUT
+    assert (seen["d"].queue_answered, seen["d"].accounting_answered) == (True, True)
+    assert (seen["d"].queue, seen["d"].accounting) == (None, None)
+
+
+def test_nothing_is_asked_about_nothing(tmp_path: Path) -> None:
+    transport = FakeTransport()
+    assert cluster_with(tmp_path, transport).sight([]) == {}
+    assert transport.calls == []
+
+
+def test_published_attempts_are_not_asked_for_in_accounting(tmp_path: Path) -> None:
+    (tmp_path / "exit.json").write_text(json.dumps({"schema": 1, **asdict(exit_record())}))
+    transport = FakeTransport(squeue="")
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])
+    assert seen["nf-1"].exit_record == exit_record()
+    assert transport.programs() == ["squeue"]
+
+
+@pytest.mark.parametrize(
+    "answer", [hung(), ended(1, stderr="slurm_load_jobs error: Unable to contact slurm controller")]
+)
+def test_a_silent_squeue_is_told_and_sacct_left_in_peace(tmp_path: Path, answer: Answer) -> None:
+    transport = FakeTransport(squeue=answer)
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert (seen.queue_answered, seen.accounting_answered) == (False, False)
+    assert transport.programs() == ["squeue"]
+
+
+def test_a_silent_sacct_is_told(tmp_path: Path) -> None:
+    seen = cluster_with(tmp_path, FakeTransport(squeue="", sacct=hung())).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert (seen.queue_answered, seen.accounting_answered) == (True, False)
+
+
+def test_a_site_without_accounting_is_not_asked_for_it(tmp_path: Path) -> None:
+    transport = FakeTransport(squeue="")
+    cluster_with(tmp_path, transport, accounting=False).sight([attempt(folder=str(tmp_path))])
+    assert transport.programs() == ["squeue"]
+
+
+def test_a_job_id_that_was_given_out_again_is_not_ours(tmp_path: Path) -> None:
+    transport = FakeTransport(squeue=squeue_line("17", "RUNNING", "other"), sacct=sacct_line("17", "FAILED", "other"))
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert (seen.queue, seen.accounting) == (None, None)
+
+
+def test_an_attempt_without_a_job_id_is_asked_for_by_name(tmp_path: Path) -> None:
+    transport = FakeTransport(squeue="", sacct=sacct_line("9", "COMPLETED", "nf-1"))
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path), job_id=None)])["nf-1"]
+    assert transport.calls[1][-2:] == ("--name", "nf-1")
+    assert seen.accounting is not None
+    assert seen.accounting.job_id == "9"
+
+
+def test_the_job_that_holds_the_claim_speaks_for_the_attempt(tmp_path: Path) -> None:
+    claim.take(tmp_path, "18")
+    transport = FakeTransport(
+        squeue=squeue_line("17", "FAILED", "nf-1") + squeue_line("18", "RUNNING", "nf-1"), sacct=""
+    )
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert seen.queue is not None
+    assert (seen.queue.job_id, seen.queue.state) == ("18", JobState.RUNNING)
+
+
+def test_while_nobody_holds_the_claim_a_living_twin_speaks_for_the_attempt(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        squeue=squeue_line("17", "CANCELLED", "nf-1") + squeue_line("18", "PENDING", "nf-1"), sacct=""
+    )
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert seen.queue is not None
+    assert seen.queue.job_id == "18"
+
+
+# --- searching, cancelling, revoking ---
+
+
+def test_tokens_are_searched_in_squeue_then_in_sacct(tmp_path: Path) -> None:
+    transport = FakeTransport(squeue=squeue_line("1", "PENDING", "a"), sacct=sacct_line("2", "COMPLETED", "b"))
+    found = cluster_with(tmp_path, transport).find(["a", "b", "c"])
+    assert (found.answered, dict(found.found)) == (True, {"a": "1", "b": "2"})
+    assert transport.calls[1][-1] == "b,c"
+
+
+@pytest.mark.parametrize("silent", ["squeue", "sacct"])
+def test_a_search_without_both_answers_proves_no_absence(tmp_path: Path, silent: str) -> None:
+    found = cluster_with(tmp_path, FakeTransport(**{"squeue": "", "sacct": "", silent: hung()})).find(["a"])
+    assert (found.answered, dict(found.found)) == (False, {})
+
+
+def test_jobs_are_cancelled_by_id_at_once_and_by_name_where_it_is_lost(tmp_path: Path) -> None:
+    transport = FakeTransport(scancel="")
+    base = attempt(folder=str(tmp_path))
+    others = [replace(base, token="b", job_id="4"), replace(base, token="c", job_id=None)]
+    cluster_with(tmp_path, transport).cancel([base, *others])
+    assert transport.calls[0] == ("scancel", "17", "4")
+    assert transport.calls[1][-2:] == ("-n", "c")
+
+
+def test_an_attempt_is_revoked_once_and_not_under_a_job(tmp_path: Path) -> None:
+    cluster = cluster_with(tmp_path, FakeTransport())
+    one = attempt(folder=str(tmp_path / "t"))
+    assert cluster.revoke(one)
+    assert cluster.revoke(one)
+    other = attempt(folder=str(tmp_path / "u"))
+    (tmp_path / "u").mkdir()
+    claim.take(tmp_path / "u", "17")
+    assert not cluster.revoke(other)
