@@ -279,6 +279,7 @@ class ExitRecord:
     error: str = ""  # our own wrapper's failure, when it is not the tool's
     restart_count: int = 0
     bad_input: str = ""  # the line of stderr in which the tool refused its input, if it did
+    oom_kills: int = 0  # processes of the job that the kernel killed for memory
     stopped_by: str = ""  # SIGTERM, SIGUSR2 (time limit near), TIME_LIMIT …: what asked the job to stop, if anything
 
 
@@ -337,6 +338,7 @@ class Verdict:
     ended_at: datetime | None = None
     job_id: str | None = None
     job_word: str = ""  # SLURM's own word, for people
+    seen: bool = True  # False while the grace runs out: the attempt's last_seen_at must not be renewed
 
 
 # --- records that StateManager hands out (times are aware, UTC) --------------------------------

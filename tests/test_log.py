@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
@@ -200,6 +201,21 @@ def test_several_processes_lose_no_line_when_the_file_is_rotated(tmp_path: Path)
     written = sorted(line for file in files for line in file.read_text().splitlines())
     assert len(files) > 2
     assert written == sorted(f"{name}-{number}" for name in range(3) for number in range(300))
+
+
+def test_a_rotation_waits_for_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "n.log"
+    path.write_text("full\n" * 1000)
+    with (tmp_path / "n.log.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = multiprocessing.get_context("spawn").Process(target=_write, args=(path, 0, 1))
+        process.start()
+        process.join(1.5)
+        assert process.is_alive()
+        assert not (tmp_path / "n.log.1").exists()
+    process.join(60)
+    assert (tmp_path / "n.log.1").exists()
+    assert path.read_text() == "0-0\n"
 
 
 def test_only_so_many_rotated_files_are_kept(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,10 @@ class RedisFolder:
         return _answers(self.socket)
 
     def close(self) -> None:
-        """Release the lock, as far as this process holds it."""
+        """Release the lock, as far as this process holds it, and leave nothing in /tmp."""
+        if self.socket.parent != self.data:
+            with suppress(OSError):
+                self.socket.parent.rmdir()
         os.close(self.lock)
 
 
@@ -140,21 +143,27 @@ def start_embedded_redis(config: NeuroflowConfig) -> Iterator[EmbeddedRedis]:
     """
     folder = prepare_redis_folder(config)
     try:
-        command = folder.command()
-        with (folder.data / "redis.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(folder.lock,),
-                start_new_session=True,
-            )
+        with _running(folder) as process:
+            _wait_until_ready(folder, process)
+            yield EmbeddedRedis(url=config.redis_url(), socket=folder.socket, pid=process.pid)
     finally:
         folder.close()
+
+
+@contextmanager
+def _running(folder: RedisFolder) -> Iterator[subprocess.Popen[bytes]]:
+    command = folder.command()
+    with (folder.data / "redis.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(folder.lock,),
+            start_new_session=True,
+        )
     try:
-        _wait_until_ready(folder, process)
-        yield EmbeddedRedis(url=config.redis_url(), socket=folder.socket, pid=process.pid)
+        yield process
     finally:
         _stop(process)
 

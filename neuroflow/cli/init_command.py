@@ -97,7 +97,7 @@ def _write(folder: Path, target: Path, answers: Answers, *, force: bool) -> None
     click.echo(f"Wrote {target}")
     for line in missing:
         click.echo(f"To do: {line}")
-    click.echo("Next: `neuroflow config validate`, `neuroflow doctor`")
+    click.echo("Next: `neuroflow config validate`, then `neuroflow db upgrade`")
 
 
 def _publish(temporary: Path, target: Path, *, force: bool) -> None:

@@ -74,8 +74,11 @@ def _follow(state: StateManager, attempt: AttemptRecord, name: str, *, only: boo
         run = state.get_run(attempt.run_id)
         present = state.get_attempt(attempt.id)
         offset = _copy(Path(attempt.folder) / name, offset)
+        # A cancelled run has ended, though its attempt stays open until a poll has seen the job end.
+        if run.status not in OPEN_RUN_STATUSES:
+            return
         if present.status not in OPEN_ATTEMPT_STATUSES:
-            if only or run.status not in OPEN_RUN_STATUSES:
+            if only:
                 return
             newest = choose_attempt(state, attempt.run_id, None)
             if newest.id != attempt.id:

@@ -37,6 +37,8 @@ def of_record(
         return FailureClass.BAD_INPUT, f"the tool refused its input: {record.bad_input}"
     if state in CLASS_OF_STATE:
         return CLASS_OF_STATE[state], _by_slurm(attempt, record, state)
+    if record.oom_kills and record.exit_code != 0:
+        return FailureClass.OUT_OF_MEMORY, f"the kernel killed a process; it had {attempt.resources.memory_mb} MiB"
     if record.stopped_by:
         return _stopped(attempt, record)
     if record.missing_outputs:

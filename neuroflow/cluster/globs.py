@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 _ANY_DEPTH = "**"
+_WILDCARD = re.compile(r"[*?\[]")
 _VISIBLE = r"(?!\.)"  # a leading dot has to be written out, as in a shell
 
 
@@ -31,7 +32,54 @@ def matches(path: str, pattern: str) -> bool:
     return compiled(pattern).fullmatch(path) is not None
 
 
-def _segment(text: str) -> str:
+def owned_names(root: Path, pattern: str) -> Iterator[str]:
+    """Yield the relative paths below a dataset that a pattern of owned names leads to.
+
+    Two rules go beyond a glob's. A `*` after a letter or digit does not go on with one: `ses-1*` never owns
+    `ses-10.html`. And `**` leaves other subjects' folders out: a dataset may hold millions of files.
+    """
+    segments = [segment for segment in pattern.split("/") if segment not in ("", ".")]
+    yield from _expand(root, "", segments)
+
+
+def _expand(root: Path, prefix: str, segments: Sequence[str]) -> Iterator[str]:
+    if not segments:
+        yield prefix.rstrip("/")
+        return
+    head, rest = segments[0], segments[1:]
+    if head == _ANY_DEPTH:
+        if rest:
+            yield from _expand(root, prefix, rest)
+        for entry in _entries(root, prefix):
+            if entry.name.startswith("."):
+                continue
+            if not rest:
+                yield prefix + entry.name
+            elif entry.is_dir(follow_symlinks=False) and not _is_foreign(entry.name, rest):
+                yield from _expand(root, f"{prefix}{entry.name}/", segments)
+    elif not _WILDCARD.search(head):
+        if os.path.lexists(root / prefix / head):
+            yield from _expand(root, f"{prefix}{head}/", rest)
+    else:
+        wanted = re.compile(_segment(head, whole_labels=True), re.DOTALL)
+        for entry in _entries(root, prefix):
+            if wanted.fullmatch(entry.name) and (not rest or entry.is_dir(follow_symlinks=False)):
+                yield from _expand(root, f"{prefix}{entry.name}/", rest)
+
+
+def _is_foreign(name: str, segments: Sequence[str]) -> bool:
+    return name.startswith("sub-") and not any(name in segment for segment in segments)
+
+
+def _entries(root: Path, prefix: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(root / prefix) as scan:
+            return sorted(scan, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _segment(text: str, *, whole_labels: bool = False) -> str:
     result = _VISIBLE if text[0] in "*?[" else ""
     index = 0
     while index < len(text):
@@ -41,6 +89,8 @@ def _segment(text: str) -> str:
             body = text[index + 1 : closing].replace("\\", r"\\").replace("[", r"\[")
             result += f"[^/{body[1:]}]" if body[0] in "!^" else f"(?!/)[{body}]"
             index = closing
+        elif character == "*" and whole_labels and index > 0 and text[index - 1].isalnum():
+            result += "(?![A-Za-z0-9])[^/]*"
         else:
             result += {"*": "[^/]*", "?": "[^/]"}.get(character) or re.escape(character)
         index += 1

@@ -22,6 +22,7 @@ from typing import Any
 from neuroflow.cluster import claim
 from neuroflow.cluster.files import write_json
 from neuroflow.cluster.globs import files_matching
+from neuroflow.cluster.memory import oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
 from neuroflow.cluster.process_table import own_local_id, write_place
 from neuroflow.cluster.publish import interrupted_plan, make_plan, publish
@@ -47,6 +48,7 @@ class _Findings:
     published: bool = False
     crash_files: tuple[str, ...] = ()
     missing_outputs: tuple[str, ...] = ()
+    oom_kills: int = 0
     tail: Tail = field(default_factory=Tail)
 
 
@@ -74,6 +76,7 @@ def run_job(folder: str) -> int:
         write_place(place, job_id)
     findings = _Findings()
     stopped_by = ""
+    kills_before = oom_kills()
     token, scratch = place.name, None
     try:
         job = json.loads((place / JOB_NAME).read_text(encoding="utf-8"))
@@ -88,6 +91,7 @@ def run_job(folder: str) -> int:
     except Exception as error:  # the payload's shell: whatever happens, a record is left
         findings.error = f"{type(error).__name__}: {error}"
         print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
+    findings.oom_kills = max(oom_kills() - kills_before, 0)
     record = _record(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
     if scratch is not None:
@@ -243,6 +247,7 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         error=findings.error,
         restart_count=int(restarts) if restarts.isdigit() else 0,
         bad_input=findings.tail.matched,
+        oom_kills=findings.oom_kills,
         stopped_by=stopped_by,
     )
 

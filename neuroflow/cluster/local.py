@@ -21,7 +21,15 @@ from submitit.local import local as submitit_local
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.job import payload
-from neuroflow.cluster.process_table import is_alive, local_id, pid_of, session_members, state_here, write_place
+from neuroflow.cluster.process_table import (
+    is_alive,
+    is_another,
+    local_id,
+    pid_of,
+    session_members,
+    state_here,
+    write_place,
+)
 from neuroflow.cluster.records import read_exit_record, write_job
 from neuroflow.cluster.request import JobRequest, Lookup
 from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, write_payload
@@ -190,7 +198,7 @@ def _process_state(attempt: AttemptRecord, job_id: str | None) -> JobState | Non
 def _end_orphans(job_id: str) -> bool:
     """Kill what a killed job has left running, before anyone runs it anew; True if there was something."""
     pid = pid_of(job_id)
-    if pid is None or Path(f"/proc/{pid}").exists():
+    if pid is None or is_another(pid, job_id):
         return False  # a process id is given out again only after its whole session has ended
     members = session_members(pid)
     for member in members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import selectors
@@ -23,7 +24,8 @@ _CHUNK_BYTES = 64 * 1024
 _TICK_SECONDS = 0.5
 # SLURM sends SIGKILL KillWait (30 s, at some sites 5) after SIGTERM: the record must be written before.
 _TERM_GRACE_SECONDS = 3.0
-_WARNING_GRACE_SECONDS = 20.0
+# How long a tool may take over other signals before SIGTERM follows.
+_SECONDS_TO_TERM = {signal.SIGUSR2: 20.0, signal.SIGXCPU: 20.0, signal.SIGINT: 1.0, signal.SIGHUP: 1.0}
 _DRAIN_SECONDS = 2.0
 TIME_LIMIT = "TIME_LIMIT"
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
@@ -117,26 +119,29 @@ class Stopper:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if number in _STOPPING:
-            self._stop(signal.Signals(number).name, grace=number == signal.SIGUSR2)
+            kind = signal.Signals(number)
+            self._stop(kind.name, term_in=_SECONDS_TO_TERM.get(kind))
         self._send(number)
 
-    def _stop(self, reason: str, *, grace: bool) -> None:
-        now = time.monotonic()
+    def _stop(self, reason: str, *, term_in: float | None) -> None:
+        """Note why to stop, and when SIGTERM is due (None: it has been sent); a second reason may only hasten it."""
         self.stopped_by = self.stopped_by or reason
-        term_at = now + (_WARNING_GRACE_SECONDS if grace else 0.0)
-        self._term_at = term_at if self._term_at is None else min(self._term_at, term_at)
-        self._kill_at = self._term_at + _TERM_GRACE_SECONDS
+        now = time.monotonic()
+        if term_in is not None:
+            self._term_at = min(now + term_in, self._term_at or math.inf)
+        kill_at = now + (term_in or 0.0) + _TERM_GRACE_SECONDS
+        self._kill_at = min(kill_at, self._kill_at or math.inf)
 
     def tick(self) -> None:
         """Send what is due: the end of the time limit, SIGTERM after a warning, SIGKILL after SIGTERM."""
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline and not self.stopped_by:
-            self._stop(TIME_LIMIT, grace=False)
+            self._stop(TIME_LIMIT, term_in=0.0)
         if self._kill_at is not None and now >= self._kill_at:
             self._send(signal.SIGKILL)
         elif self._term_at is not None and now >= self._term_at:
             self._send(signal.SIGTERM)
-            self._term_at = now + 2 * _TERM_GRACE_SECONDS  # once
+            self._term_at = None
 
     def _send(self, number: int) -> None:
         if self._group is not None:

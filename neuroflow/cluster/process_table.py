@@ -22,6 +22,12 @@ def local_id(pid: int) -> str | None:
     return f"{pid}:{fields[19]}" if fields and fields[0] not in _DEAD else None
 
 
+def is_another(pid: int, job_id: str) -> bool:
+    """Tell whether a process id now belongs to another process than the one of a local job id, dead or alive."""
+    fields = _stat_fields(pid)
+    return bool(fields) and f"{pid}:{fields[19]}" != job_id
+
+
 def _stat_fields(pid: int) -> list[str]:
     """Return /proc's fields of a process from its state on; none for one that is gone."""
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import filecmp
-import glob
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuroflow.cluster.files import write_json
-from neuroflow.cluster.globs import walk
+from neuroflow.cluster.globs import owned_names, walk
 
 PLAN_NAME = "publish.json"
 _PLACED_NAME = ".neuroflow-placed"
@@ -94,15 +93,8 @@ def interrupted_plan(folder: Path) -> Plan | None:
 
 
 def _owned_names(root: Path, patterns: Sequence[str]) -> list[str]:
-    """Return the topmost names below a folder that the patterns own.
-
-    `glob` descends only where a pattern leads: a dataset may hold millions of files.
-    """
-    names = {
-        name.rstrip("/")
-        for pattern in patterns
-        for name in glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - pathlib's matches hidden names
-    }
+    """Return the topmost names below a folder that the patterns own."""
+    names = {name for pattern in patterns for name in owned_names(root, pattern)}
     found: list[str] = []
     for name in sorted(names, key=lambda name: name.split("/")):
         if name and name.partition("/")[0] != _OWN_FOLDER and not _is_below(name, found[-1:]):

@@ -87,21 +87,24 @@ def parse_squeue(text: str) -> tuple[QueueRow, ...]:
 
 
 def parse_sacct(text: str) -> tuple[AccountingRow, ...]:
-    """Read sacct's answer: one row per job, its steps' largest MaxRSS folded in; garbage is left out."""
+    """Read sacct's answer: one row per job, what its steps alone tell folded in; garbage is left out."""
     jobs: dict[str, AccountingRow] = {}
     largest: dict[str, float] = {}
+    out_of_memory: set[str] = set()
     for line in text.split("\n"):
         fields = line.split(_SEPARATOR, len(_ACCOUNTING_FIELDS) - 1)
         if len(fields) != len(_ACCOUNTING_FIELDS):
             continue
-        raw_id, shown_id, _, _, size, *_ = (field.strip() for field in fields)
+        raw_id, shown_id, word, _, size, *_ = (field.strip() for field in fields)
         job_id, is_step = _job_of(raw_id, shown_id)
         memory = parse_size(size)
         if memory is not None:
             largest[job_id] = max(memory, largest.get(job_id, 0.0))
         if job_id and not is_step:
             jobs[job_id] = _accounting_row(job_id, fields)
-    return tuple(_with_memory(row, largest.get(job_id)) for job_id, row in jobs.items())
+        elif word.startswith("OUT_OF_ME"):
+            out_of_memory.add(job_id)
+    return tuple(_with_steps(row, largest.get(row.job_id), row.job_id in out_of_memory) for row in jobs.values())
 
 
 def _job_of(raw_id: str, shown_id: str) -> tuple[str, bool]:
@@ -129,8 +132,12 @@ def _accounting_row(job_id: str, fields: Sequence[str]) -> AccountingRow:
     )
 
 
-def _with_memory(row: AccountingRow, memory_mb: float | None) -> AccountingRow:
-    return replace(row, max_rss_mb=memory_mb)
+def _with_steps(row: AccountingRow, memory_mb: float | None, out_of_memory: bool) -> AccountingRow:
+    row = replace(row, max_rss_mb=memory_mb)
+    # The kernel's kill inside `srun` shows on the step only; the job is FAILED, by the step's exit code.
+    if out_of_memory and row.state is JobState.FAILED:
+        return replace(row, state=JobState.OUT_OF_MEMORY, word="OUT_OF_MEMORY")
+    return row
 
 
 def parse_exit_code(text: str) -> tuple[int | None, int | None]:

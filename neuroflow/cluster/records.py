@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,10 @@ def _checked(raw: Any) -> ExitRecord:
         raise ValueError(f"it is no exit record of schema {SCHEMA}")
     values = {}
     for name, check in _CHECKS.items():
-        if name not in raw:
+        if name in raw:
+            values[name] = check(name, raw[name])
+        elif name in _REQUIRED:  # a job of an older release may lack the newer ones, which have defaults
             raise ValueError(f"its field '{name}' is missing")
-        values[name] = check(name, raw[name])
     return ExitRecord(**values)
 
 
@@ -117,6 +119,8 @@ def _wrong(name: str, value: Any, wanted: str) -> ValueError:
     return ValueError(f"its field '{name}' is {str(value)[:60]!r}, and should be {wanted}")
 
 
+_REQUIRED = frozenset(field.name for field in fields(ExitRecord) if field.default is MISSING)
+
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "token": _text,
     "job_id": _text,
@@ -133,5 +137,6 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "error": _text,
     "restart_count": _whole,
     "bad_input": _text,
+    "oom_kills": _whole,
     "stopped_by": _text,
 }

@@ -59,7 +59,7 @@ class _Case:
         if row is not None and is_listed(row) and not self._is_stuck_ending(row):
             return self._listed(row)
         if not self.sighting.queue_answered:
-            return self._as_it_was("squeue did not answer")
+            return replace(self._as_it_was("squeue did not answer"), seen=False)
         state = self._final_state()
         if record is not None:
             return self._failed_with_record(record, state)
@@ -82,16 +82,16 @@ class _Case:
 
     def _failed_with_record(self, record: ExitRecord, state: JobState | None) -> Verdict:
         if state is None and not self._is_over(self._ended_at()):
-            return self._say(
-                VerdictKind.RUNNING, "the job has left a record of its failure; SLURM's own word is awaited"
-            )
+            waiting = "the job has left a record of its failure; SLURM's own word is awaited"
+            return replace(self._say(VerdictKind.RUNNING, waiting), seen=False)
         kind, reason = failure.of_record(self.attempt, record, state, self._memory())
         return self._say(VerdictKind.FAILED, reason, kind)
 
     def _ended_without_record(self, state: JobState) -> Verdict:
         never_started = self.sighting.accounting is not None and self.sighting.accounting.elapsed_seconds == 0
         if not never_started and not self._is_over(self._ended_at()):
-            return self._as_it_was(f"{self.source} says {self._word()}; the job's exit record is awaited")
+            waiting = f"{self.source} says {self._word()}; the job's exit record is awaited"
+            return replace(self._as_it_was(waiting), seen=False)
         row = self.sighting.accounting
         kind, reason = failure.of_state(
             self.attempt, state, word=self._word(), killed_by=row.signal if row else None, rss=self._memory()
@@ -103,14 +103,16 @@ class _Case:
         asked = "squeue and sacct do" if self.sighting.accounting_answered else f"{self.source} does"
         reason = f"{asked} not list it" + (f", though its last word is {word}" if word else "")
         if not self._is_over(self._last_known()):
-            return self._as_it_was(reason)
-        return self._say(VerdictKind.UNKNOWN, reason + "; it left no exit record")
+            return replace(self._as_it_was(reason), seen=False)
+        return replace(self._say(VerdictKind.UNKNOWN, reason + "; it left no exit record"), seen=False)
 
     def _final_state(self) -> JobState | None:
-        for row in (self.sighting.accounting, self.sighting.queue):
-            if row is not None and row.state in ENDED_STATES:
-                return row.state
-        return None
+        row, listed = self.sighting.accounting, self.sighting.queue
+        if row is not None and row.state in ENDED_STATES:
+            return row.state
+        # squeue's word comes first, but says FAILED where sacct will know that a step was out of memory.
+        may_come = self.sighting.accounting_answered and not self._is_over(self._ended_at())
+        return listed.state if listed is not None and listed.state in ENDED_STATES and not may_come else None
 
     def _success_reason(self, record: ExitRecord) -> str:
         state = self._final_state()

@@ -99,7 +99,7 @@ def _yaml_problem(path: Path, text: str, error: yaml.YAMLError) -> str:
     return f"{path}:{mark.line + 1}: is not YAML: {problem}"
 
 
-class _TooLarge(Exception):  # noqa: N818
+class _TooLarge(Exception):
     pass
 
 

@@ -68,7 +68,8 @@ def _what(item: Any, key: KeyPath, model: type[BaseModel]) -> str:
     if kind == "none_required":
         return f"is {_shown(value, key, model)}, but must be left out"
     wanted = _WANTED.get(kind) or f"{item['msg'][:1].lower()}{item['msg'][1:]}".replace("input should", "must")
-    return f"is {_shown(value, key, model)}, but {wanted}"
+    quotes = _quotes(value) if kind == "path_type" else ""
+    return f"is {_shown(value, key, model)}, but {wanted}{quotes}"
 
 
 def _description(model: type[BaseModel], key: KeyPath) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 
 from neuroflow.errors import StateError
 
-_BUSY_HINT = "try again; if it stays busy, look for a neuroflow process that hangs (`neuroflow doctor`)"
+_BUSY_HINT = "try again; if it stays busy, look for a neuroflow process that hangs (`neuroflow up --status`)"
 _REACH_HINT = "check database.url, and that the database server runs"
 _UPGRADE_HINT = "run `neuroflow db upgrade`"
 

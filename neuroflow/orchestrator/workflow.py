@@ -69,6 +69,15 @@ class WorkflowScheduler:
         except (NeuroflowError, OSError) as problem:
             error = str(problem)
             log.error("workflow.master.error", error=error)
+        except BaseException:  # Ctrl-C or a task's time limit; what was submitted goes on, and the next pass sees it
+            self.services.state.finish_workflow_run(
+                workflow.id,
+                status=WorkflowStatus.CANCELLED,
+                stages_completed=tuple(stages),
+                tasks_queued=self._queued,
+                error="interrupted",
+            )
+            raise
         status = WorkflowStatus.FAILED if error else WorkflowStatus.COMPLETED
         self.services.state.finish_workflow_run(
             workflow.id, status=status, stages_completed=tuple(stages), tasks_queued=self._queued, error=error

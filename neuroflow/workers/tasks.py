@@ -10,8 +10,15 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from neuroflow.discovery.validator import SessionValidator
-from neuroflow.domain import OPEN_RUN_STATUSES, RunStatus
-from neuroflow.orchestrator.control import cancel_run
+from neuroflow.domain import (
+    IN_FLIGHT_RUN_STATUSES,
+    OPEN_RUN_STATUSES,
+    FailureClass,
+    RetryDecision,
+    RunStatus,
+    Verdict,
+    VerdictKind,
+)
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
 from neuroflow.orchestrator.services import Services
@@ -23,6 +30,7 @@ from neuroflow.workers.shell import bound
 
 log = structlog.get_logger(__name__)
 
+TOO_SLOW = "Task exceeded time limit"
 LONGEST_RETRY_SECONDS = 3600
 # A conversion inside the worker is looked at this often; one stat of its exit record each time.
 WORKER_POLL_SECONDS = 1.0
@@ -134,19 +142,17 @@ def _time_limit(services: Services, run_id: int, pipeline_name: str) -> dict[str
     log.error("pipeline.timeout", run_id=run_id, pipeline=pipeline_name)
     run = services.state.get_run(run_id)
     attempt = services.state.latest_attempt(run_id)
-    if run.status is RunStatus.SUBMITTING:
-        # sbatch may have accepted the job: the next poll looks its token up.
-        return {"success": False, "run_id": run_id, "status": str(run.status), "message": "Task exceeded time limit"}
-    if run.status in OPEN_RUN_STATUSES:
-        if attempt is not None and attempt.where == "worker":
-            cancel_run(services, run_id, reason="Task exceeded time limit", actor="neuroflow")
-        else:
-            services.state.update_pipeline_run(
-                run_id,
-                status=RunStatus.FAILED,
-                reason="Task exceeded time limit",
-                error_message="Task exceeded time limit",
-            )
+    if run.status in IN_FLIGHT_RUN_STATUSES and (attempt is None or attempt.where != "worker"):
+        # Its job does not depend on this task: the next poll looks after it, by token where its id is unknown.
+        return {"success": False, "run_id": run_id, "status": str(run.status), "message": TOO_SLOW}
+    if run.status in IN_FLIGHT_RUN_STATUSES and attempt is not None:
+        services.cluster(attempt.where).cancel([attempt])
+        verdict = Verdict(VerdictKind.FAILED, TOO_SLOW, failure=FailureClass.TIMEOUT, ended_at=services.clock())
+        services.state.record_verdict(
+            attempt.id, verdict, RetryDecision(RunStatus.FAILED, TOO_SLOW, counted=True), None
+        )
+    elif run.status in OPEN_RUN_STATUSES:
+        services.state.update_pipeline_run(run_id, status=RunStatus.FAILED, reason=TOO_SLOW, error_message=TOO_SLOW)
     retry = services.registry.get(pipeline_name).retry
     same = [
         one
@@ -157,4 +163,4 @@ def _time_limit(services: Services, run_id: int, pipeline_name: str) -> dict[str
         services.state.mark_session_for_rerun(
             run.session_id, "Timeout during pipeline execution", pipeline=pipeline_name
         )
-    return {"success": False, "run_id": run_id, "status": "failed", "message": "Task exceeded time limit"}
+    return {"success": False, "run_id": run_id, "status": "failed", "message": TOO_SLOW}

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,10 @@ def completed(runs: list[RunRecord]) -> dict[str, int]:
     return {name: sum(r.pipeline == name and r.status is RunStatus.COMPLETED for r in runs) for name in PIPELINES}
 
 
-def wait_until_done(services: Services, *, expected: Mapping[str, int], seconds: float) -> list[RunRecord]:
-    """Wait until so many runs of each pipeline have completed; stop at once where one has failed for good."""
+def wait_until_done(
+    services: Services, *, expected: Mapping[str, int], seconds: float, processes: Sequence[subprocess.Popen[bytes]]
+) -> list[RunRecord]:
+    """Wait until so many runs of each pipeline have completed; stop where one has failed, or a service has died."""
     deadline = time.monotonic() + seconds
     while True:
         runs = services.state.list_runs()
@@ -103,6 +105,9 @@ def wait_until_done(services: Services, *, expected: Mapping[str, int], seconds:
             raise AssertionError("\n".join(failed))
         if completed(runs) == dict(expected):
             return runs
+        dead = [process.args for process in processes if process.poll() is not None]
+        if dead:
+            raise AssertionError(f"ended by itself: {dead}")
         if time.monotonic() > deadline:
             raise AssertionError(
                 f"not done in {seconds:g} s: {[(r.pipeline, r.scope, r.status, r.reason) for r in runs]}"

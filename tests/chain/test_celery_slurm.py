@@ -67,11 +67,11 @@ def carry_through(site: Site, services: Services, *, sessions: int, subjects: in
     """Start a worker and beat, ask for one master workflow, and wait for the last table."""
     config = site.config()
     expected = {"bids_conversion": sessions, "qsiprep": subjects, "qsirecon": sessions, "qsiparc": sessions}
-    with celery(site, "worker", "-c", "2", "--loglevel", "INFO"), celery(site, "beat", "--loglevel", "INFO"):
+    with celery(site, "worker", "-c", "2") as worker, celery(site, "beat") as beat:
         with Celery(broker=config.redis_url()) as client:
             client.conf.broker_transport_options = {"priority_steps": list(range(10))}
             client.send_task(MASTER, queue="workflow", ignore_result=True)
-        wait_until_done(services, expected=expected, seconds=CHAIN_SECONDS)
+        wait_until_done(services, expected=expected, seconds=CHAIN_SECONDS, processes=(worker, beat))
 
 
 def test_real_scanner_data_through_worker_slurm_and_apptainer(

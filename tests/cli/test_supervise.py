@@ -330,6 +330,8 @@ def test_the_embedded_redis_is_private_and_keeps_its_data(tmp_path: Path, name: 
         redis.Redis(unix_socket_path=str(server.socket)) as client,
     ):
         assert client.get("key") == b"kept"
+    # Nothing stays in /tmp.
+    assert server.socket.parent.is_relative_to(tmp_path) or not server.socket.parent.exists()
 
 
 @needs_redis
@@ -424,3 +426,9 @@ def wait_for_redis(socket: str, *, not_pid: int, state: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the embedded Redis was not started again")
+
+
+def test_the_worker_takes_all_queues_that_there_are() -> None:
+    from neuroflow.workers import celery_app
+
+    assert set(QUEUES) == set(celery_app.QUEUES)

@@ -83,7 +83,8 @@ main() {
     for name in "${IMAGES[@]}"; do all+=($(sources_of "$name")); done
     folder=$cache/images-$(hash_of "${all[@]}")
     if [[ ! -d $folder ]]; then
-        find "$cache" -mindepth 1 -maxdepth 1 -name '*-*' -mtime "+$OLD_DAYS" -exec rm -rf {} +
+        find "$cache" -mindepth 1 -maxdepth 1 -mtime "+$OLD_DAYS" \
+            \( -name 'base-*' -o -name 'images-*' -o -name 'work.*' -o -name '*-????????????.sif' \) -exec rm -rf {} +
         make_base "$base"
         mkdir "$work/images"
         for name in "${IMAGES[@]}"; do

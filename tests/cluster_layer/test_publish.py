@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster import publish as module
-from neuroflow.cluster.globs import files_matching, matches
+from neuroflow.cluster.globs import files_matching, matches, owned_names
 from neuroflow.cluster.publish import interrupted_plan, make_plan, publish
 
 OWNED = ("sub-01", "sub-01.html", "sub-01_*.html", "logs/**/sub-01.log")
@@ -147,13 +146,13 @@ def test_a_repetition_makes_an_interruption_good(
     place: Path, monkeypatch: pytest.MonkeyPatch, step: int, before: bool, across: bool
 ) -> None:
     rename = other_file_system if across else REAL_RENAME
-    monkeypatch.setattr(module.os, "rename", crash_at(step, rename, before=before))
+    monkeypatch.setattr(os, "rename", crash_at(step, rename, before=before))
     try:
         run(place)
         crashed = False
     except Crash:
         crashed = True
-    monkeypatch.setattr(module.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     plan = interrupted_plan(place / "attempt")
     assert plan is not None
     publish(plan, folder=place / "attempt")
@@ -164,7 +163,7 @@ def test_a_repetition_makes_an_interruption_good(
 
 
 def test_results_cross_file_systems(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "rename", other_file_system)
+    monkeypatch.setattr(os, "rename", other_file_system)
     run(place)
     assert contents(place / "dataset") == AFTER
     assert list((place / "dataset").rglob("*.tmp")) == []
@@ -192,6 +191,43 @@ def test_results_cross_file_systems(place: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_globs(path: str, pattern: str, expected: bool) -> None:
     assert matches(path, pattern) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("sub-01/ses-1", ["sub-01/ses-1"]),
+        ("sub-01/ses-9", []),
+        ("**/sub-01/ses-1", ["derivatives/gqi/sub-01/ses-1", "sub-01/ses-1"]),
+        ("**/sub-01_ses-1*.html", ["reports/sub-01_ses-1.html", "reports/sub-01_ses-1_desc.html"]),
+        ("**/sub-0*", ["derivatives/gqi/sub-0"]),
+        ("*/gqi", ["derivatives/gqi"]),
+        ("absent/**", []),
+    ],
+)
+def test_only_whole_labels_are_owned(tmp_path: Path, pattern: str, expected: list[str]) -> None:
+    files = [
+        "sub-01/ses-1/x",
+        "sub-01/ses-10/x",
+        "derivatives/gqi/sub-01/ses-1/x",
+        "derivatives/gqi/sub-0/x",
+        "derivatives/gqi/sub-02/sub-01/ses-1/x",
+        "reports/sub-01_ses-1.html",
+        "reports/sub-01_ses-1_desc.html",
+        "reports/sub-01_ses-10.html",
+        ".hidden/sub-01/ses-1/x",
+    ]
+    tree(tmp_path, dict.fromkeys(files, "x"))
+    assert sorted(owned_names(tmp_path, pattern)) == expected
+
+
+def test_a_neighbouring_sessions_report_is_never_retired(tmp_path: Path) -> None:
+    (tmp_path / "attempt").mkdir()
+    tree(tmp_path / "out", {"sub-01_ses-1.html": "new"})
+    tree(tmp_path / "dataset", {"sub-01_ses-10.html": "kept", "sub-01_ses-1_old.html": "retired"})
+    plan = make_plan(tmp_path / "out", tmp_path / "dataset", owned=("**/sub-01_ses-1*.html",), token="t1")
+    publish(plan, folder=tmp_path / "attempt")
+    assert contents(tmp_path / "dataset") == {"sub-01_ses-1.html": "new", "sub-01_ses-10.html": "kept"}
 
 
 def test_empty_files_and_broken_links_are_no_output(tmp_path: Path) -> None:

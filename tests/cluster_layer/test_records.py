@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from neuroflow.cluster.records import read_exit_record
+from neuroflow.cluster.records import _CHECKS, read_exit_record
+from neuroflow.domain import ExitRecord
 from tests.cluster_layer.builders import exit_record
 
 
@@ -22,6 +23,15 @@ def write(folder: Path, **changes: Any) -> None:
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     write(tmp_path)
     assert read_exit_record(tmp_path, token="nf-1") == exit_record()
+
+
+def test_a_record_of_an_older_release_is_read(tmp_path: Path) -> None:
+    write(tmp_path, oom_kills="absent", stopped_by="absent")
+    assert read_exit_record(tmp_path, token="nf-1") == exit_record()
+
+
+def test_every_field_of_a_record_is_checked() -> None:
+    assert {field.name for field in fields(ExitRecord)} == set(_CHECKS)
 
 
 def test_a_missing_record_is_none(tmp_path: Path) -> None:
@@ -48,7 +58,7 @@ def test_another_tokens_record_is_refused(tmp_path: Path) -> None:
         {"crash_files": "x"},
         {"missing_outputs": [1]},
         {"stderr_tail": ["x"]},
-        {"stopped_by": "absent"},
+        {"exit_code": "absent"},
     ],
 )
 def test_wrong_types_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_missing_sbatch_is_a_permanent_refusal(tmp_path: Path) -> None:
 
 
 def test_an_interruption_passes_through_unchanged(tmp_path: Path) -> None:
-    class SoftTimeLimitExceeded(Exception):  # noqa: N818 - Celery's own name
+    class SoftTimeLimitExceeded(Exception):
         pass
 
     def sbatch(command: tuple[str, ...]) -> Answer:
@@ -195,6 +196,16 @@ def test_the_job_that_holds_the_claim_speaks_for_the_attempt(tmp_path: Path) -> 
     assert (seen.queue.job_id, seen.queue.state) == ("18", JobState.RUNNING)
 
 
+def test_a_twin_that_came_too_late_does_not_speak_for_the_attempt(tmp_path: Path) -> None:
+    claim.take(tmp_path, "17")
+    transport = FakeTransport(
+        squeue=squeue_line("17", "FAILED", "nf-1") + squeue_line("18", "PENDING", "nf-1"), sacct=""
+    )
+    seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert seen.queue is not None
+    assert seen.queue.job_id == "17"
+
+
 def test_while_nobody_holds_the_claim_a_living_twin_speaks_for_the_attempt(tmp_path: Path) -> None:
     transport = FakeTransport(
         squeue=squeue_line("17", "CANCELLED", "nf-1") + squeue_line("18", "PENDING", "nf-1"), sacct=""
@@ -216,7 +227,8 @@ def test_tokens_are_searched_in_squeue_then_in_sacct(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("silent", ["squeue", "sacct"])
 def test_a_search_without_both_answers_proves_no_absence(tmp_path: Path, silent: str) -> None:
-    found = cluster_with(tmp_path, FakeTransport(**{"squeue": "", "sacct": "", silent: hung()})).find(["a"])
+    answers: dict[str, Any] = {"squeue": "", "sacct": "", silent: hung()}
+    found = cluster_with(tmp_path, FakeTransport(**answers)).find(["a"])
     assert (found.answered, dict(found.found)) == (False, {})
 
 

@@ -107,7 +107,7 @@ def test_line_breaks_are_refused_everywhere(tmp_path: Path, changes: dict[str, o
     [{"sbatch_lines": ("rm -rf /",)}, {"sbatch_lines": ("#!/bin/sh",)}, {"scratch": '$X"; rm -rf "/'}],
 )
 def test_site_lines_of_the_wrong_shape_are_refused(tmp_path: Path, settings: dict[str, object]) -> None:
-    with pytest.raises(ClusterError, match="no sbatch option|double quote"):
+    with pytest.raises(ClusterError, match=r"no sbatch option|double quote"):
         render(tmp_path, job_in(tmp_path), **settings)
 
 

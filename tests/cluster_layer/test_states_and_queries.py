@@ -12,13 +12,15 @@ from neuroflow.cluster.states import STATE_OF_WORD, job_state
 from neuroflow.domain import JobState
 
 # Every word of SLURM's job_state_codes page, base states first, then flags.
-ALL_WORDS = """BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PENDING PREEMPTED RUNNING SUSPENDED
-TIMEOUT COMPLETING CONFIGURING EXPEDITING LAUNCH_FAILED POWER_UP_NODE RECONFIG_FAIL REQUEUED REQUEUE_FED REQUEUE_HOLD
-RESIZING RESV_DEL_HOLD REVOKED SIGNALING SPECIAL_EXIT STAGE_OUT STOPPED UPDATE_DB""".split()
+ALL_WORDS = (
+    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PENDING PREEMPTED RUNNING SUSPENDED TIMEOUT "
+    "COMPLETING CONFIGURING EXPEDITING LAUNCH_FAILED POWER_UP_NODE RECONFIG_FAIL REQUEUED REQUEUE_FED REQUEUE_HOLD "
+    "RESIZING RESV_DEL_HOLD REVOKED SIGNALING SPECIAL_EXIT STAGE_OUT STOPPED UPDATE_DB"
+)
 
 
 def test_the_table_holds_every_word_of_slurm() -> None:
-    assert set(STATE_OF_WORD) == set(ALL_WORDS)
+    assert set(STATE_OF_WORD) == set(ALL_WORDS.split())
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,16 @@ def test_the_steps_memory_is_folded_into_the_job() -> None:
     assert (first.exit_code, first.signal, first.max_rss_mb) == (0, 125, 1536.0)
     assert (first.elapsed_seconds, first.ended_at, first.nodes) == (61, 1795502010, "n1")
     assert (second.max_rss_mb, second.ended_at, second.nodes) == (None, None, "")
+
+
+def test_a_step_that_was_out_of_memory_explains_the_failed_job() -> None:
+    text = (
+        _line("7", "7", "FAILED", "1:0", "", "61", "1795502010", "n1", "nf-a")
+        + _line("7.0", "7.0", "OUT_OF_MEMORY", "0:125", "", "60", "1795502010", "n1", "python")
+        + _line("8", "8", "TIMEOUT", "0:0", "", "61", "1795502010", "n1", "nf-b")
+        + _line("8.0", "8.0", "OUT_OF_ME+", "0:125", "", "60", "1795502010", "n1", "python")
+    )
+    assert [row.state for row in query.parse_sacct(text)] == [JobState.OUT_OF_MEMORY, JobState.TIMEOUT]
 
 
 def test_array_rows_keep_their_index() -> None:

@@ -34,7 +34,7 @@ def test_input_reaches_the_command() -> None:
 def test_a_time_limit_ends_the_command_and_its_children(tmp_path: Path) -> None:
     script = f"(sleep 30; touch '{tmp_path}/late') & echo id; echo $! > '{tmp_path}/pid'; sleep 30"
     begun = time.monotonic()
-    with pytest.raises(CommandError, match="did not end within 0.5 s") as caught:
+    with pytest.raises(CommandError, match=r"did not end within 0\.5 s") as caught:
         LocalTransport().run(("sh", "-c", script), timeout=0.5)
     assert caught.value.timed_out
     assert caught.value.stdout == "id\n"
@@ -45,7 +45,7 @@ def test_a_time_limit_ends_the_command_and_its_children(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_named_and_is_no_time_out() -> None:
-    with pytest.raises(CommandError, match="'?no-such-sbatch'? can't be started|`no-such-sbatch`") as caught:
+    with pytest.raises(CommandError, match="`no-such-sbatch` can't be started") as caught:
         LocalTransport().run(("no-such-sbatch",), timeout=1)
     assert caught.value.returncode == 127
     assert not caught.value.timed_out

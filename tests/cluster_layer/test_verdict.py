@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,9 @@ ENDED = [
 @pytest.mark.parametrize("source", ["accounting", "queue"])
 def test_slurms_word_explains_a_failed_record(state: JobState, failure: FailureClass, source: str) -> None:
     record = exit_record(exit_code=137, signal=9, published=False)
-    seen = sighting(record=record, accounting=state) if source == "accounting" else sighting(record=record, queue=state)
+    seen = sighting(record=record, queue=state, accounting_answered=False)
+    if source == "accounting":
+        seen = sighting(record=record, queue=JobState.FAILED, accounting=state)
     found = verdict(seen)
     assert (found.kind, found.failure, found.exit_code, found.signal) == (VerdictKind.FAILED, failure, 137, 9)
 
@@ -130,6 +133,7 @@ def test_slurms_word_explains_a_failed_record(state: JobState, failure: FailureC
         ({"exit_code": 1, "stderr_tail": "ERROR: a valid license file is required"}, FailureClass.SITE),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 950.0}, FailureClass.OUT_OF_MEMORY),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 949.0}, FailureClass.APPLICATION),
+        ({"exit_code": 1, "oom_kills": 1}, FailureClass.OUT_OF_MEMORY),
         ({"exit_code": 140, "signal": 12, "stopped_by": "SIGUSR2"}, FailureClass.TIMEOUT),
         ({"exit_code": 143, "signal": 15, "stopped_by": "TIME_LIMIT"}, FailureClass.TIMEOUT),
         ({"exit_code": 143, "signal": 15, "stopped_by": "SIGTERM"}, FailureClass.CANCELLED),
@@ -137,9 +141,7 @@ def test_slurms_word_explains_a_failed_record(state: JobState, failure: FailureC
         ({"exit_code": 0, "stopped_by": "SIGUSR2", "error": "not trusted"}, FailureClass.TIMEOUT),
     ],
 )
-def test_a_record_explains_itself_where_slurm_only_says_failed(
-    changes: dict[str, object], failure: FailureClass
-) -> None:
+def test_a_record_explains_itself_where_slurm_only_says_failed(changes: dict[str, Any], failure: FailureClass) -> None:
     record = exit_record(**{"published": False, **changes})
     found = verdict(sighting(accounting=JobState.FAILED, record=record))
     assert (found.kind, found.failure) == (VerdictKind.FAILED, failure)
@@ -162,6 +164,12 @@ def test_a_failed_record_waits_for_slurms_word_within_the_grace_only() -> None:
     assert verdict(sighting(record=young)).kind is VerdictKind.RUNNING
     assert verdict(sighting(record=young, accounting=JobState.RUNNING, ended_ago=None)).kind is VerdictKind.RUNNING
     assert verdict(sighting(record=old, accounting_answered=False)).failure is FailureClass.APPLICATION
+
+
+def test_squeues_final_word_waits_for_the_better_one_of_sacct() -> None:
+    young = exit_record(exit_code=1, published=False, ended_ago=GRACE - 1)
+    assert verdict(sighting(record=young, queue=JobState.FAILED)).kind is VerdictKind.RUNNING
+    assert verdict(sighting(record=young, queue=JobState.FAILED, accounting_answered=False)).kind is VerdictKind.FAILED
 
 
 def test_a_clock_that_runs_ahead_does_not_keep_an_attempt_open() -> None:
@@ -190,9 +198,10 @@ def test_killed_at_its_memory_without_a_record_is_out_of_memory() -> None:
 @pytest.mark.parametrize("accounting", [None, JobState.RUNNING, JobState.UNRECOGNISED])
 def test_a_job_that_nobody_knows_is_unknown_after_the_grace_and_never_a_failure(accounting: JobState | None) -> None:
     seen = sighting(accounting=accounting, ended_ago=None)
-    assert verdict(seen, attempt(last_seen_at=NOW - timedelta(seconds=GRACE - 1))).kind is VerdictKind.PENDING
+    found = verdict(seen, attempt(last_seen_at=NOW - timedelta(seconds=GRACE - 1)))
+    assert (found.kind, found.seen) == (VerdictKind.PENDING, False)
     found = verdict(seen, attempt(last_seen_at=NOW - timedelta(seconds=GRACE)))
-    assert (found.kind, found.failure) == (VerdictKind.UNKNOWN, None)
+    assert (found.kind, found.failure, found.seen) == (VerdictKind.UNKNOWN, None, False)
 
 
 @pytest.mark.parametrize("accounting", [None, *JobState])

@@ -19,7 +19,7 @@ from .conftest import PATHS, Load, Problems
         ("pipelines: {qsiprep: {image: /no/image}}", "pipelines.qsiprep.image: the file '/no/image' does not exist"),
         ("pipelines: {qsiprep: {runtime: singularity, image: n.sif}}", "image: the file 'n.sif' does not exist"),
         ("pipelines: {qsirecon: {recon_spec: no.yaml}}", "qsirecon.recon_spec: the file 'no.yaml' does not exist"),
-        ("pipelines: {qsirecon: {datasets: {a: no}}}", "qsirecon.datasets.a: the folder 'no' does not exist"),
+        ("pipelines: {qsirecon: {datasets: {a: gone}}}", "qsirecon.datasets.a: the folder 'gone' does not exist"),
         ("pipelines: {bids_conversion: {heuristic: dicom}}", "'dicom' is a folder, and must be a file"),
         (f"logging: {{}}\npipelines: {{qsiprep: {{image: /{'x' * 5000}}}}}", "does not exist"),
     ],
@@ -46,11 +46,19 @@ def test_what_nothing_would_use_may_be_missing(load: Load, text: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("dicom_root: dicom", "dicom_root: no", "paths.dicom_root: the folder 'no' does not exist"),
+        ("dicom_root: dicom", "dicom_root: gone", "paths.dicom_root: the folder 'gone' does not exist"),
         ("dicom_root: dicom", "dicom_root: file", "paths.dicom_root: 'file' is a file, and must be a folder"),
         ("work_root: work", "work_root: file", "paths.work_root: 'file' is a file, and must be a folder"),
-        ("state_dir: state", "state_dir: s\n  freesurfer_license: no", "freesurfer_license: the file 'no' does not"),
-        ("state_dir: state", "state_dir: s\n  templateflow_home: no", "templateflow_home: the folder 'no' does not"),
+        (
+            "state_dir: state",
+            "state_dir: s\n  freesurfer_license: gone",
+            "freesurfer_license: the file 'gone' does",
+        ),
+        (
+            "state_dir: state",
+            "state_dir: s\n  templateflow_home: gone",
+            "templateflow_home: the folder 'gone' does",
+        ),
     ],
 )
 def test_the_folders_must_be_folders(problems: Problems, tmp_path: Path, old: str, new: str, expected: str) -> None:
@@ -60,5 +68,5 @@ def test_the_folders_must_be_folders(problems: Problems, tmp_path: Path, old: st
 
 
 def test_the_disk_is_looked_at_even_when_other_sections_are_broken(problems: Problems) -> None:
-    lines = problems("celery: {max_retries: x}\n", paths=PATHS.replace("dicom_root: dicom", "dicom_root: no"))
+    lines = problems("celery: {max_retries: x}\n", paths=PATHS.replace("dicom_root: dicom", "dicom_root: gone"))
     assert len(lines) == 2

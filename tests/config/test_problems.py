@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.config.sections import Paths
+
 from .conftest import PATHS, Problems
 
 
@@ -19,9 +21,6 @@ def test_all_problems_are_told_at_once(problems: Problems, tmp_path: Path) -> No
         "pipelines: {qsirecon: {where: worker}, qsiprep: {image: no.sif}}\n",
         paths=PATHS.replace("dicom_root: dicom", "dicom_root: file"),
         environ={"NEUROFLOW_LOGGING__LEVEL": "LOUD", "NEUROFLOW_REDIS_URL": "x"},
-    )
-    assert [line.partition(" is ")[0].partition(" restricts")[0][:60] for line in sorted(lines)] == sorted(
-        line.partition(" is ")[0][:60] for line in lines
     )
     text = "\n".join(lines)
     assert "neuroflow.yaml:7: redis.urll: is no key of the configuration; did you mean 'url'? Allowed here: url" in text
@@ -173,23 +172,7 @@ def test_folders_that_would_spoil_each_other_are_refused(
     "changes",
     [{"derivatives_root": "bids/derivatives"}, {"work_root": "dicom-work"}, {"dicom_root": "bids/sourcedata"}],
 )
-def test_usual_layouts_are_allowed(load_paths: object, changes: dict[str, str]) -> None:
-    assert callable(load_paths)
-    load_paths(changes)
-
-
-@pytest.fixture
-def load_paths(tmp_path: Path) -> object:
-    from neuroflow.config.sections import Paths
-
-    def load(changes: dict[str, str]) -> Paths:
-        names = {
-            "dicom_root": "dicom",
-            "bids_root": "bids",
-            "derivatives_root": "d",
-            "work_root": "w",
-            "state_dir": "s",
-        }
-        return Paths.model_validate({key: tmp_path / value for key, value in {**names, **changes}.items()})
-
-    return load
+def test_usual_layouts_are_allowed(tmp_path: Path, changes: dict[str, str]) -> None:
+    names = {"dicom_root": "dicom", "bids_root": "bids", "derivatives_root": "d", "work_root": "w", "state_dir": "s"}
+    folders = {key: tmp_path / value for key, value in {**names, **changes}.items()}
+    assert Paths.model_validate(folders).model_dump(exclude_none=True) == folders

@@ -1,0 +1,224 @@
+"""Attempts on a real SLURM: executed once, judged right, found again after any accident of sbatch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neuroflow.cluster.base import JobRequest, get_cluster
+from neuroflow.cluster.slurm import SlurmCluster
+from neuroflow.cluster.transport import LocalTransport
+from neuroflow.domain import FailureClass, JobState, Resources, VerdictKind
+from neuroflow.errors import SubmissionRefused, SubmissionUncertain
+from tests.cluster_layer.builders import WRITES, attempt_of, config_in, python_job, wait_for_verdict
+from tests.support.require import require
+
+pytestmark = pytest.mark.slurm
+
+NOT_NOW = "--begin=now+1hour"
+
+
+def _answers() -> bool:
+    if shutil.which("sinfo") is None or shutil.which("sacct") is None:
+        return False
+    try:
+        LocalTransport().run(("sacct", "-n"), timeout=10).check()
+        return bool(LocalTransport().run(("sinfo", "-h", "-t", "idle,mix,alloc"), timeout=10).check().stdout.strip())
+    except Exception:
+        return False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm() -> None:
+    require("slurm", _answers(), "start a SLURM with accounting, whose nodes see this machine's files")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder with a hostile name; end what is left of the test's jobs afterwards."""
+    folder = tmp_path / 'it\'s a "lab"; & (x)'
+    folder.mkdir()
+    yield folder
+    for attempt in (folder / "state" / "attempts").glob("*"):
+        subprocess.run(["scancel", "-n", attempt.name], check=False, timeout=60)
+
+
+@pytest.fixture
+def cluster(root: Path) -> SlurmCluster:
+    made = get_cluster(config_in(root, kind="slurm"))
+    assert isinstance(made, SlurmCluster)
+    return made
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.3)
+
+
+def test_a_job_runs_and_is_judged_a_success(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, WRITES)
+    job_id = cluster.submit(job)
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=job_id))
+    assert (verdict.kind, verdict.exit_code, verdict.job_id) == (VerdictKind.SUCCEEDED, 0, job_id)
+    assert (root / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").read_text() == "hello"
+
+
+def test_the_exit_code_reaches_slurm(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, "import sys; print('broke', file=sys.stderr); sys.exit(3)")
+    job_id = cluster.submit(job)
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=job_id))
+    assert (verdict.kind, verdict.failure, verdict.exit_code) == (VerdictKind.FAILED, FailureClass.APPLICATION, 3)
+    assert (verdict.reason, verdict.job_word) == ("exit code 3: broke", "FAILED")
+    told = subprocess.run(
+        ["sacct", "-nXPj", job_id, "-o", "State,ExitCode"], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "FAILED|3:0"
+
+
+def test_a_job_over_its_memory_is_out_of_memory(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, "import time; x = b'x' * 500_000_000; time.sleep(20)")
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=cluster.submit(job)))
+    assert (verdict.kind, verdict.failure) == (VerdictKind.FAILED, FailureClass.OUT_OF_MEMORY)
+
+
+@pytest.mark.slow
+def test_a_job_over_its_time_is_timed_out(root: Path) -> None:
+    cluster = get_cluster(config_in(root, kind="slurm", partition="short"))
+    job = python_job(root, "import time; time.sleep(300)", resources=Resources(cpus=1, memory_mb=200, time_minutes=1))
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=cluster.submit(job)), seconds=200)
+    assert (verdict.kind, verdict.failure) == (VerdictKind.FAILED, FailureClass.TIMEOUT)
+
+
+def test_a_job_cancelled_while_it_waits(root: Path) -> None:
+    cluster = get_cluster(config_in(root, kind="slurm", sbatch_lines=(NOT_NOW,)))
+    job = python_job(root, WRITES)
+    attempt = attempt_of(job, job_id=cluster.submit(job))
+    waiting = cluster.sight([attempt])[job.token]
+    assert waiting.queue is not None
+    assert (waiting.queue.state, waiting.queue.reason) == (JobState.PENDING, "BeginTime")
+    cluster.cancel([attempt])
+    verdict = wait_for_verdict(cluster, attempt)
+    assert (verdict.kind, verdict.failure) == (VerdictKind.FAILED, FailureClass.CANCELLED)
+
+
+def test_a_running_job_cancelled_by_name_leaves_a_record(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'up').write_text('x'); time.sleep(60)")
+    job_id = cluster.submit(job)
+    wait_until((Path(job.run.output_dir) / "up").exists)
+    cluster.cancel([replace(attempt_of(job, job_id=None), folder="/nowhere")])
+    attempt = attempt_of(job, job_id=job_id)
+    verdict = wait_for_verdict(cluster, attempt)
+    assert (verdict.kind, verdict.failure) == (VerdictKind.FAILED, FailureClass.CANCELLED)
+    record = cluster.sight([attempt])[job.token].exit_record
+    assert record is not None
+    assert (record.stopped_by, record.signal) == ("SIGTERM", 15)
+
+
+def test_a_wrong_account_is_refused_for_good(root: Path) -> None:
+    cluster = get_cluster(config_in(root, kind="slurm", account="nobody-has-this"))
+    with pytest.raises(SubmissionRefused, match="account") as caught:
+        cluster.submit(python_job(root, WRITES))
+    assert not caught.value.transient
+
+
+def test_the_workers_environment_neither_leaks_nor_overrides(root: Path) -> None:
+    leaks = {"SBATCH_JOB_NAME": "other", "SBATCH_TIMELIMIT": "1", "NEUROFLOW_SECRET": "x", "APPTAINER_BIND": "/none"}
+    transport = LocalTransport({**os.environ, **leaks})
+    cluster = get_cluster(config_in(root, kind="slurm"), transport=transport)
+    code = WRITES + "; assert 'APPTAINER_BIND' not in os.environ and 'NEUROFLOW_SECRET' not in os.environ"
+    job = python_job(root, code)
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=cluster.submit(job)))
+    assert verdict.kind is VerdictKind.SUCCEEDED
+
+
+# --- accidents of sbatch ---
+
+
+def sbatch_wrapped(root: Path, script: str) -> LocalTransport:
+    """Return a transport whose `sbatch` is a script of the site; $real is the true one."""
+    folder = root / "bin"
+    folder.mkdir()
+    wrapper = folder / "sbatch"
+    wrapper.write_text(f"#!/bin/bash\nreal={shutil.which('sbatch')}\n{script}\n")
+    wrapper.chmod(0o755)
+    return LocalTransport({**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+
+
+def test_a_banner_before_the_job_id_does_no_harm(root: Path) -> None:
+    transport = sbatch_wrapped(root, 'echo "Welcome to job 999"; "$real" "$@"')
+    cluster = get_cluster(config_in(root, kind="slurm"), transport=transport)
+    job = python_job(root, WRITES)
+    job_id = cluster.submit(job)
+    assert job_id != "999"
+    assert wait_for_verdict(cluster, attempt_of(job, job_id=job_id)).kind is VerdictKind.SUCCEEDED
+
+
+def test_a_job_whose_id_was_lost_is_found_and_runs(root: Path) -> None:
+    transport = sbatch_wrapped(root, '"$real" "$@" >/dev/null; sleep 100')
+    cluster = get_cluster(config_in(root, kind="slurm", command_timeout_seconds=3), transport=transport)
+    job = python_job(root, WRITES)
+    with pytest.raises(SubmissionUncertain):
+        cluster.submit(job)
+    found = cluster.find([job.token, "nf-never-submitted"])
+    assert found.answered
+    assert set(found.found) == {job.token}
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=found.found[job.token]))
+    assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, found.found[job.token])
+
+
+def test_a_job_whose_id_was_lost_is_judged_by_its_name(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, "raise SystemExit(4)")
+    cluster.submit(job)
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=None))
+    assert (verdict.failure, verdict.exit_code) == (FailureClass.APPLICATION, 4)
+
+
+def test_a_token_that_was_submitted_twice_is_executed_once(root: Path, cluster: SlurmCluster) -> None:
+    code = WRITES + f"; open({str(root / 'count')!r}, 'a').write('x')"
+    job = python_job(root, code)
+    first = cluster.submit(job)
+    second = cluster.submit(job)
+    assert first != second
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=second))
+    assert verdict.kind is VerdictKind.SUCCEEDED
+    loser = ({first, second} - {verdict.job_id}).pop()
+    wait_until((Path(job.folder) / f"exit-{loser}.json").exists)
+    assert (root / "count").read_text() == "x"
+
+
+def test_a_revoked_token_is_never_executed(root: Path) -> None:
+    held = get_cluster(config_in(root, kind="slurm", sbatch_lines=("--hold",)))
+    job = python_job(root, WRITES)
+    job_id = held.submit(job)
+    attempt = attempt_of(job, job_id=job_id)
+    assert held.revoke(attempt)
+    subprocess.run(["scontrol", "release", job_id], check=True, timeout=60)
+    wait_until((Path(job.folder) / f"exit-{job_id}.json").exists)
+    assert not (root / "derivatives").exists()
+
+
+@pytest.mark.slow
+def test_a_requeued_job_waits_and_then_runs_again(root: Path, cluster: SlurmCluster) -> None:
+    up = root / "up"
+    code = f"import pathlib, time; up = pathlib.Path({str(up)!r}); again = up.exists(); up.touch(); "
+    code += "again or time.sleep(600); "
+    job: JobRequest = python_job(root, code + WRITES)
+    job_id = cluster.submit(job)
+    attempt = attempt_of(job, job_id=job_id)
+    wait_until(up.exists)
+    subprocess.run(["scontrol", "requeue", job_id], check=True, timeout=60)
+    time.sleep(10)
+    waiting = cluster.sight([attempt])[job.token]
+    assert waiting.queue is not None
+    assert waiting.queue.state in (JobState.PENDING, JobState.REQUEUED)
+    verdict = wait_for_verdict(cluster, attempt, seconds=300)
+    assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, job_id)
