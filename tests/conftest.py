@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import secrets
 import shutil
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ MARKS_OF_FIXTURES = {
     "apptainer": ("apptainer",),
     "demo_images": ("apptainer", "slow"),
     "redis_server": ("redis",),
-    "postgres_url": ("postgres",),
+    "postgres_url": ("postgres",),  # fresh_postgres needs it too
 }
 FOREIGN_PREFIXES = (
     *("NEUROFLOW_", "CELERY_", "SUBMITIT_"),
@@ -97,3 +98,11 @@ def ordinary_user() -> str:
         return getpass.getuser()
     require("slurm", ORDINARY_USER in {entry.pw_name for entry in pwd.getpwall()}, real_slurm.HOW)
     return ORDINARY_USER
+
+
+@pytest.fixture
+def fresh_postgres(postgres_url: str) -> Iterator[str]:
+    """The URL of a new, empty database on that server."""
+    name = f"test_{secrets.token_hex(4)}"
+    yield real_postgres.create_database(postgres_url, name)
+    real_postgres.drop_database(postgres_url, name)

@@ -59,7 +59,11 @@ def build(request: RunRequest) -> ContainerRun:
             mounts=mounts,
             outputs=outputs_of(request, default_outputs(request)),
             publish_dir=request.derivatives / "qsirecon",
-            owned=(f"**/sub-{subject}/ses-{session}", f"**/sub-{subject}_ses-{session}*.html"),
+            owned=(
+                f"**/sub-{subject}/ses-{session}",
+                f"**/sub-{subject}_ses-{session}.html",
+                f"**/sub-{subject}_ses-{session}_*.html",
+            ),
             environment=_environment(request, options, mounts),
             crash_globs=("**/log/**/crash-*", "**/logs/crash-*"),
             bad_input_patterns=_BAD_INPUT,

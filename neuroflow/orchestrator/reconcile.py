@@ -115,7 +115,7 @@ class Poller:
                     word=verdict.job_word,
                     reason=verdict.reason,
                     running=verdict.kind is VerdictKind.RUNNING,
-                    seen=verdict.kind is not VerdictKind.UNKNOWN,
+                    seen=verdict.seen,
                     host=verdict.host,
                 )
                 for attempt, verdict in verdicts

@@ -136,9 +136,9 @@ def test_phantom_on_postgresql_reproduces_fa(
     apptainer: Apptainer,
     demo_images: DemoImages,
     redis_server: str,
-    postgres_url: str,
+    fresh_postgres: str,
 ) -> None:
-    site = real_site(tmp_path / "site", slurm, apptainer, demo_images, redis_server, database={"url": postgres_url})
+    site = real_site(tmp_path / "site", slurm, apptainer, demo_images, redis_server, database={"url": fresh_postgres})
     site.add_session("01", "01", seed=6)
     services = site.services()
     carry_through(site, services, sessions=1, subjects=1)

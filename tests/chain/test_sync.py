@@ -61,8 +61,8 @@ def test_session_subject_folders(tmp_path: Path) -> None:
     check_against_truth(site, {("sub-01", "ses-base")})
 
 
-def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    site = Site(tmp_path / "site", {"database": {"url": postgres_url}})
+def test_the_same_on_postgresql(tmp_path: Path, fresh_postgres: str) -> None:
+    site = Site(tmp_path / "site", {"database": {"url": fresh_postgres}})
     site.add_session("01", "01", seed=5)
     services = site.services()
     site.run_sync(services)
