@@ -190,7 +190,12 @@ def _make_scratch(job: Mapping[str, Any]) -> Path | None:
 
 
 def _filled(command: Sequence[str], scratch: Path | None) -> list[str]:
-    return [word.replace(SCRATCH_MARK, str(scratch)) for word in command]
+    return [_with_scratch(word, str(scratch)) for word in command]
+
+
+def _with_scratch(word: str, scratch: str) -> str:
+    # Apptainer's mounts are one line of CSV in which every field is quoted: there a quote is written twice.
+    return word.replace(SCRATCH_MARK, scratch.replace('"', '""') if word.startswith("type=bind,") else scratch)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -168,6 +168,8 @@ class _Planner:
 
     def _index(self) -> None:
         for run in self.snapshot.runs:
+            if run.status is RunStatus.CANCELLED and run.superseded:
+                continue  # withdrawn: it decided nothing, and must not hide the run before it
             key = (run.pipeline, run.scope)
             if key not in self.newest or run.id > self.newest[key].id:
                 self.newest[key] = run
@@ -189,7 +191,7 @@ class _Planner:
 
     def _assess(self, pipeline: Pipeline, scope: _Scope) -> _Standing:
         newest = self.newest.get((pipeline.name, scope.name))
-        if not pipeline.enabled:
+        if not pipeline.enabled and (scope.session is None or scope.session.status is SessionStatus.READY):
             done = newest is not None and newest.status is RunStatus.COMPLETED and not newest.superseded
             return (
                 _Standing(_Kind.CURRENT, run=newest)
@@ -233,10 +235,7 @@ class _Planner:
 
     def _propose(self, pipeline: Pipeline, scope: _Scope, key: str, newest: RunRecord | None) -> _Standing:
         readers = self._readers(pipeline, scope)
-        if readers:
-            for run in readers:
-                if run.status in WITHDRAWABLE:
-                    self.withdrawals.append(Withdrawal(run.id, f"{pipeline.name} of {scope.name} is run again first"))
+        if readers:  # those that have not started are withdrawn when their own pipeline is looked at
             named = ", ".join(sorted(f"{run.pipeline} of {run.scope}" for run in readers))
             return _Standing(_Kind.COMING, f"waits until the previous results are no longer read by {named}")
         reason = "first run" if newest is None else "asked for again" if newest.superseded else "its inputs changed"
