@@ -58,6 +58,8 @@ def _carry_through(services: Services, console: Console) -> None:
         )
         result = scheduler.run_workflow(sync=True)
         live.update(progress_table(services))
+    if not console.is_terminal:
+        console.print()  # Live ends its last table without a line break there
     if result.error:
         raise NeuroflowError(result.error)
 

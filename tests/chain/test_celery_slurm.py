@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tarfile
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_real_scanner_data_through_worker_slurm_and_apptainer(
     carry_through(site, services, sessions=1, subjects=1)
     check_outputs(site)
     check_records(services)
+    check_provenance(site, services)
 
 
 def check_outputs(site: Site) -> None:
@@ -115,6 +117,21 @@ def check_outputs(site: Site) -> None:
     tables = list((site.root / "derivatives" / "qsiparc" / "sub-01" / "ses-01").rglob("*param-fa*_diffmap.tsv"))
     assert len(tables) == 1
     assert len(tables[0].read_text(encoding="utf-8").splitlines()) > 4
+
+
+def check_provenance(site: Site, services: Services) -> None:
+    derivatives = site.root / "derivatives"
+    datasets = [site.root / "bids", *(derivatives / name for name in ("qsiprep", "qsirecon", "qsiparc"))]
+    for dataset in datasets:
+        description = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))
+        assert description["GeneratedBy"], dataset
+    for run in services.state.list_runs():
+        (attempt,) = services.state.attempts_of(run.id)
+        container = json.loads((Path(attempt.folder) / "container.json").read_text(encoding="utf-8"))
+        assert container["image"] == attempt.image
+        assert container["arguments"]
+        record = json.loads((Path(attempt.folder) / "exit.json").read_text(encoding="utf-8"))
+        assert (record["token"], record["exit_code"]) == (attempt.token, 0)
 
 
 def check_records(services: Services) -> None:
