@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -16,14 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 STALE = "run `python -m neuroflow.cli.reference docs/`"
 
 
-def test_the_configuration_page_is_current() -> None:
-    assert (ROOT / "docs" / "configuration.md").read_text() == reference.configuration_markdown(), STALE
-
-
-def test_the_command_line_page_is_current() -> None:
-    from neuroflow.cli.main import cli
-
-    assert (ROOT / "docs" / "cli.md").read_text() == reference.cli_markdown(cli), STALE
+@pytest.mark.parametrize("page", ["configuration.md", "cli.md"])
+def test_the_generated_page_is_current(page: str, tmp_path: Path) -> None:
+    # In a process of its own: click keeps a command's help option as it was first asked for, by whichever test.
+    subprocess.run([sys.executable, "-m", "neuroflow.cli.reference", str(tmp_path)], check=True, timeout=60)
+    assert (ROOT / "docs" / page).read_text() == (tmp_path / page).read_text(), STALE
 
 
 def test_every_key_is_on_the_configuration_page() -> None:
