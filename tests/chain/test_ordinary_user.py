@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,33 @@ def python_for(user: str, folder: Path) -> Path:
     require("slurm", bool(usable), f"install {name} where {user} can execute it, such as {candidates[1]}")
     subprocess.run([usable[0], "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60)
     site = next((folder / "venv" / "lib").glob("python*/site-packages"))
-    packages = sysconfig.get_path("purelib")
-    (site / "tests.pth").write_text(f"{CHECKOUT}\n{packages}\n", encoding="utf-8")
+    code, packages = CHECKOUT, Path(sysconfig.get_path("purelib"))
+    if not may_read(user, code):
+        code = folder / "code"
+        for name in ("neuroflow", "slurm", "containers", "site-configs"):
+            shutil.copytree(CHECKOUT / name, code / name)
+    if not may_read(user, packages):
+        packages = Path(shutil.copytree(packages, folder / "packages"))
+    (site / "tests.pth").write_text(f"{code}\n{packages}\n", encoding="utf-8")
     return folder / "venv" / "bin" / "python"
+
+
+def images_for(user: str, folder: Path, images: DemoImages) -> DemoImages:
+    """Return images that `user` may read: a checkout can lie in a folder that is closed to others."""
+    if may_read(user, images.qsiparc):
+        return images
+    target = folder / "images"
+    target.mkdir()
+    return DemoImages(**{item.name: _copy(getattr(images, item.name), target) for item in fields(images)})
+
+
+def _copy(image: Path, target: Path) -> Path:
+    return Path(shutil.copy(image, target / image.name))
+
+
+def may_read(user: str, path: Path) -> bool:
+    command = as_user(user, ["test", "-r", str(path)])
+    return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
 
 
 def may_execute(user: str, path: Path) -> bool:
@@ -75,7 +100,8 @@ def test_chain_with_spaces_and_quotes_in_every_path(
 ) -> None:
     python = python_for(ordinary_user, home)
     rootless = Apptainer(apptainer.program, (), apptainer.image)
-    site = real_site(home / """it's "one" site""", slurm, rootless, demo_images, "redis://127.0.0.1:1/0")
+    images = images_for(ordinary_user, home, demo_images)
+    site = real_site(home / """it's "one" site""", slurm, rootless, images, "redis://127.0.0.1:1/0")
     site.add_session("01", "01", seed=8)
     give(ordinary_user, home)
     neuroflow(ordinary_user, python, site, "db", "upgrade")
