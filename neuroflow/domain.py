@@ -406,6 +406,13 @@ class RunRecord:
     updated_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    signature: str = ""  # of the last failure
+    resolution: str = ""  # why a person wants nothing more done about a failed run
+
+    @property
+    def was_withdrawn(self) -> bool:
+        """Tell whether it was taken back before it started: it decided nothing, and hides no run before it."""
+        return self.status is RunStatus.CANCELLED and self.superseded
 
 
 @dataclass(frozen=True)
@@ -438,6 +445,14 @@ class AttemptRecord:
     started_at: datetime | None
     ended_at: datetime | None
     last_seen_at: datetime | None  # when a witness last knew it
+    array_token: str | None = None  # the job name of the array that it is an element of; None: a job of its own
+    array_index: int | None = None
+    signature: str = ""  # of its failure: attempts that fail alike share it
+
+    @property
+    def job_name(self) -> str:
+        """The name under which SLURM knows its job."""
+        return self.array_token or self.token
 
 
 @dataclass(frozen=True)

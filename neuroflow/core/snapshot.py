@@ -15,8 +15,7 @@ from neuroflow.models import RunRow
 
 def read_snapshot(session: Session, now: datetime) -> Snapshot:
     """Read all sessions, every open run, and the newest ended run of each pipeline and scope."""
-    # One that was withdrawn decided nothing: it must not hide the completed run before it.
-    withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)
+    withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)  # RunRecord.was_withdrawn, in SQL
     newest_ended = (
         select(func.max(RunRow.id))
         .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(withdrawn))

@@ -2,13 +2,22 @@
 
 from neuroflow.models.base import Base
 from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
-from neuroflow.models.services import AuditRow, LeaseRow, ServiceValueRow, WorkflowRunRow
+from neuroflow.models.services import (
+    AuditRow,
+    CallBudgetRow,
+    CallStatisticsRow,
+    LeaseRow,
+    ServiceValueRow,
+    WorkflowRunRow,
+)
 from neuroflow.models.sessions import SessionRow, SubjectRow
 
 __all__ = [
     "AttemptRow",
     "AuditRow",
     "Base",
+    "CallBudgetRow",
+    "CallStatisticsRow",
     "CallbackRow",
     "LeaseRow",
     "RunRow",

@@ -59,6 +59,8 @@ class RunRow(Base):
     exclude_nodes: Mapped[tuple[str, ...]] = mapped_column(Words)
     metrics: Mapped[Mapping[str, Any]] = mapped_column(JsonObject)
     workflow_run_id: Mapped[int | None] = mapped_column(ForeignKey("workflow_runs.id"))
+    signature: Mapped[str] = mapped_column(CleanText, default="", server_default="")
+    resolution: Mapped[str] = mapped_column(CleanText, default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -79,6 +81,7 @@ class AttemptRow(Base):
             sqlite_where=text(ATTEMPT_IS_OPEN),
             postgresql_where=text(ATTEMPT_IS_OPEN),
         ),
+        Index(None, "failure", "ended_at"),  # the recent failures of a kind
         {"sqlite_autoincrement": True},
     )
 
@@ -106,6 +109,9 @@ class AttemptRow(Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    array_token: Mapped[str | None] = mapped_column(CleanText)
+    array_index: Mapped[int | None] = mapped_column()
+    signature: Mapped[str] = mapped_column(CleanText, default="", server_default="")
 
 
 class CallbackRow(Base):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Double, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from neuroflow.domain import WorkflowStatus
@@ -65,3 +65,26 @@ class LeaseRow(Base):
     name: Mapped[str] = mapped_column(CleanText, primary_key=True)
     owner: Mapped[str] = mapped_column(CleanText)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CallBudgetRow(Base):
+    """How many calls to a program that others share may still be made now: a token bucket."""
+
+    __tablename__ = "call_budgets"
+
+    name: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    tokens: Mapped[float] = mapped_column(Double)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CallStatisticsRow(Base):
+    """How often a program was called, how often it failed, and how long it took (s)."""
+
+    __tablename__ = "call_statistics"
+
+    program: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    calls: Mapped[int] = mapped_column()
+    failures: Mapped[int] = mapped_column()
+    seconds: Mapped[float] = mapped_column(Double)
+    last_seconds: Mapped[float] = mapped_column(Double)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

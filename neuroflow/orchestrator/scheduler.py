@@ -168,8 +168,8 @@ class _Planner:
 
     def _index(self) -> None:
         for run in self.snapshot.runs:
-            if run.status is RunStatus.CANCELLED and run.superseded:
-                continue  # withdrawn: it decided nothing, and must not hide the run before it
+            if run.was_withdrawn:
+                continue
             key = (run.pipeline, run.scope)
             if key not in self.newest or run.id > self.newest[key].id:
                 self.newest[key] = run
