@@ -35,7 +35,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -m "not slow $(SERVICE_MARKS:%=and not %)"
+	$(BIN)/python -m pytest -n auto -m "not slow $(SERVICE_MARKS:%=and not %)"
 
 # Root on Debian can have all of them. Anyone else keeps what is there; the tests say what they skip.
 services:

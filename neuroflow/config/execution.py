@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
 from neuroflow.config.sections import MaxConcurrent, Retry
@@ -76,6 +76,9 @@ class PipelineSettings(Section):
     """What a site may say of one pipeline; anything left out keeps the pipeline's own default."""
 
     enabled: bool = Field(default=True, description="Whether new runs are opened.")
+    level: Literal["subject", "session"] | None = Field(
+        default=None, description="What one run covers. Only qsiprep can do both: `session` needs `sessionwise` there."
+    )
     queue: Literal["bids", "processing", "heavy_processing", "default"] | None = Field(
         default=None, description="Celery queue of its tasks."
     )
@@ -117,6 +120,14 @@ class PipelineSettings(Section):
     environment: dict[str, OneLine] = Field(default_factory=dict, description="Further environment variables.")
 
     in_worker_allowed: ClassVar[bool] = False
+    levels: ClassVar[tuple[str, ...]] = ("session",)
+
+    @field_validator("level")
+    @classmethod
+    def _only_what_the_tool_can_cover(cls, level: str | None) -> str | None:
+        if level is not None and level not in cls.levels:
+            raise ValueError(f"is '{level}', but one run of this pipeline covers a {cls.levels[0]}, and nothing else")
+        return level
 
     @field_validator("where")
     @classmethod
@@ -142,6 +153,8 @@ class BidsConversionSettings(PipelineSettings):
 class QSIPrepSettings(PipelineSettings):
     """QSIPrep's own settings."""
 
+    levels: ClassVar[tuple[str, ...]] = ("subject", "session")
+
     output_resolution: float = Field(default=2.0, gt=0, description="Voxel size of the output (mm), isotropic.")
     subject_anatomical_reference: Literal["first-lex", "unbiased", "sessionwise"] = Field(
         default="first-lex", description="Which anatomical image a subject's sessions are aligned to."
@@ -150,6 +163,13 @@ class QSIPrepSettings(PipelineSettings):
         default=None, description="Passed on; none: QSIPrep's default. `none` for data without a T1w."
     )
     bids_filter_file: ConfigPath | None = Field(default=None, description="JSON of PyBIDS filters.")
+
+    @model_validator(mode="after")
+    def _sessions_apart(self) -> QSIPrepSettings:
+        # Otherwise the anatomical results lie in the subject's folder, and each session's run replaces the others'.
+        if self.level == "session" and self.subject_anatomical_reference != "sessionwise":
+            raise ValueError("level: session needs subject_anatomical_reference: sessionwise")
+        return self
 
 
 class QSIReconSettings(PipelineSettings):

@@ -70,20 +70,17 @@ class WorkflowScheduler:
             error = str(problem)
             log.error("workflow.master.error", error=error)
         except BaseException:  # Ctrl-C or a task's time limit; what was submitted goes on, and the next pass sees it
-            self.services.state.finish_workflow_run(
-                workflow.id,
-                status=WorkflowStatus.CANCELLED,
-                stages_completed=tuple(stages),
-                tasks_queued=self._queued,
-                error="interrupted",
-            )
+            self._finish(workflow.id, WorkflowStatus.CANCELLED, stages, "interrupted")
             raise
         status = WorkflowStatus.FAILED if error else WorkflowStatus.COMPLETED
-        self.services.state.finish_workflow_run(
-            workflow.id, status=status, stages_completed=tuple(stages), tasks_queued=self._queued, error=error
-        )
+        self._finish(workflow.id, status, stages, error)
         log.info("workflow.master.completed", status=str(status), tasks_queued=self._queued)
         return WorkflowResult(workflow.id, str(status), tuple(stages), error, self._queued)
+
+    def _finish(self, workflow_run_id: int, status: WorkflowStatus, stages: list[str], error: str | None) -> None:
+        self.services.state.finish_workflow_run(
+            workflow_run_id, status=status, stages_completed=tuple(stages), tasks_queued=self._queued, error=error
+        )
 
     def _only(self, stage: str | None) -> str | None:
         if stage is None or stage == Stage.DISCOVERY:
