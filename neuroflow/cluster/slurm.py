@@ -6,16 +6,18 @@ import os
 import pwd
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from neuroflow.cluster import claim, query
+from neuroflow.cluster.files import write_atomically
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.records import read_exit_record, write_job
-from neuroflow.cluster.request import JobRequest, Lookup
-from neuroflow.cluster.submit import SlurmExecutor, check_folder, script_text
+from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
+from neuroflow.cluster.submit import ELEMENTS_NAME, SlurmExecutor, check_folder, script_text
 from neuroflow.cluster.transport import LocalTransport, Transport
 from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, QueueRow, Sighting
 from neuroflow.errors import ClusterError, CommandError, SubmissionRefused
@@ -50,6 +52,23 @@ class SlurmCluster:
         write_job(Path(job.folder), job)
         executor = SlurmExecutor(job, self._settings, transport=self._transport)
         return str(executor.submit(payload, job.folder).job_id)
+
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        """Write the folders of an array and of its elements, call sbatch once, and return the elements' job ids."""
+        folder = Path(array.folder)
+        for job in array.jobs:
+            check_folder(job.folder)
+        check_folder(array.folder)
+        try:
+            script_text(array, self._settings)
+        except ClusterError as error:
+            raise SubmissionRefused(str(error), transient=False, hint=error.hint) from error
+        for job in array.jobs:
+            write_job(Path(job.folder), job)
+        names = "".join(f"{Path(job.folder).name}\n" for job in array.jobs)
+        write_atomically(folder / ELEMENTS_NAME, names.encode())
+        executor = SlurmExecutor(array, self._settings, transport=self._transport)
+        return [str(job.job_id) for job in executor.submit_array([partial(payload, job.folder) for job in array.jobs])]
 
     def render(self, job: JobRequest) -> str:
         """Return the sbatch script."""

@@ -60,6 +60,15 @@ class Cluster(Section):
     )
     limits: Limits = Field(default_factory=Limits, description="The largest request that the partition takes.")
     poll_seconds: float = Field(default=60.0, ge=1, description="Between two looks at squeue and sacct (s).")
+    array_size: int = Field(
+        default=500,
+        ge=1,
+        description="Most ready runs of one pipeline that are submitted as one job array; 1: each by itself. "
+        "The cluster's MaxArraySize is kept to in any case.",
+    )
+    array_at_once: int | None = Field(
+        default=None, ge=1, description="Elements of one array that may run at one time (sbatch's `%N`); none: all."
+    )
     command_timeout_seconds: float = Field(
         default=150.0, gt=0, description="Limit of one SLURM command (s); sbatch itself retries for up to 120 s."
     )

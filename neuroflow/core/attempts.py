@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,17 +72,14 @@ class AttemptState(Store):
 
         The id is stored even when the run was cancelled meanwhile: the job exists, and has to be cancelled too.
         """
+        return self.record_all_submitted({attempt_id: job_id}) == 1
+
+    def record_all_submitted(self, job_ids: Mapping[int, str]) -> int:
+        """Store the job ids of many attempts, by attempt id, in one transaction; return how many were submitting."""
         with self._write() as (session, now):
-            run_id, run_status, status = lock_attempt(session, attempt_id)
-            if status is not AttemptStatus.SUBMITTING:
-                _store_missing_job_id(session, attempt_id, job_id)
-                return False
-            cause = Cause(f"submitted as job {job_id}", now)
-            values = {"job_id": job_id, "submitted_at": now}
-            move_attempt(session, attempt_id, before=status, to=AttemptStatus.SUBMITTED, cause=cause, values=values)
-            if run_status is RunStatus.SUBMITTING:
-                move_run(session, run_id, before=run_status, to=RunStatus.SUBMITTED, cause=cause, values={})
-            return True
+            return sum(
+                _store_submitted(session, attempt_id, job_ids[attempt_id], now) for attempt_id in sorted(job_ids)
+            )
 
     def record_submission_failed(
         self, attempt_id: int, *, reason: str, decision: RetryDecision, failure: FailureClass | None
@@ -123,6 +120,19 @@ class AttemptState(Store):
         with self._read() as session:
             rows = session.execute(query).all()
         return [AttemptRecord(*row) for row in rows]
+
+
+def _store_submitted(session: Session, attempt_id: int, job_id: str, now: datetime) -> bool:
+    run_id, run_status, status = lock_attempt(session, attempt_id)
+    if status is not AttemptStatus.SUBMITTING:
+        _store_missing_job_id(session, attempt_id, job_id)
+        return False
+    cause = Cause(f"submitted as job {job_id}", now)
+    values = {"job_id": job_id, "submitted_at": now}
+    move_attempt(session, attempt_id, before=status, to=AttemptStatus.SUBMITTED, cause=cause, values=values)
+    if run_status is RunStatus.SUBMITTING:
+        move_run(session, run_id, before=run_status, to=RunStatus.SUBMITTED, cause=cause, values={})
+    return True
 
 
 def _store_missing_job_id(session: Session, attempt_id: int, job_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neuroflow.core.attempts import AttemptState, SeenAttempt
-from neuroflow.core.claims import ClaimState
+from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
@@ -33,4 +33,4 @@ class StateManager(
     """
 
 
-__all__ = ["SeenAttempt", "StateManager", "utcnow"]
+__all__ = ["NewAttempt", "SeenAttempt", "StateManager", "utcnow"]

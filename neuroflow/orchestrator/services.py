@@ -58,6 +58,10 @@ class Services:
         """Name the cluster that executes a pipeline's attempts: slurm, local or worker."""
         return "worker" if pipeline.where == "worker" else self.config.cluster.kind
 
+    def array_size(self, pipeline: Pipeline) -> int:
+        """Return how many runs of a pipeline may go out as one job array; 1: none do."""
+        return self.config.cluster.array_size if self.where(pipeline) == "slurm" else 1
+
     def cluster(self, where: str) -> Cluster:
         """Return the cluster that an attempt was made on.
 
@@ -111,7 +115,7 @@ def make_folders(config: NeuroflowConfig) -> None:
     paths = config.paths
     for folder in (paths.bids_root, paths.derivatives_root, paths.work_root):
         _make(folder, 0o755)
-    for private in (paths.state_dir, config.attempts_dir, config.logs_dir):
+    for private in (paths.state_dir, config.attempts_dir, config.arrays_dir, config.logs_dir):
         _make(private, 0o700)
 
 

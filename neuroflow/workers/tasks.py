@@ -22,7 +22,7 @@ from neuroflow.domain import (
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
 from neuroflow.orchestrator.services import Services
-from neuroflow.orchestrator.steps import advance, discover
+from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
@@ -47,6 +47,14 @@ def run_pipeline(
             return _run(self, services, run_id, pipeline_name)
         except SoftTimeLimitExceeded:
             return _time_limit(services, run_id, pipeline_name)
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.submit_array", max_retries=None)  # type: ignore[untyped-decorator]
+def submit_array(self: Any, run_ids: list[int], pipeline_name: str) -> dict[str, Any]:
+    """Submit the next attempts of several runs of one pipeline as one job array."""
+    with bound(self, pipeline=pipeline_name):
+        results = launch_all(get_services(), run_ids)
+        return {"success": True, "submitted": sum(result.launched for result in results), "runs": len(results)}
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.run_bids_conversion", max_retries=None)  # type: ignore[untyped-decorator]
