@@ -484,6 +484,18 @@ class AuditRecord:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CallStatistics:
+    """How often a program of SLURM's was called, how often it failed, and how long it took (s)."""
+
+    program: str
+    calls: int
+    failures: int
+    seconds: float
+    last_seconds: float
+    updated_at: datetime
+
+
 # --- the scheduler's view ----------------------------------------------------------------------
 
 

@@ -59,7 +59,12 @@ class Cluster(Section):
         default=None, description="Python of the nodes with neuroflow in it; none: this one."
     )
     limits: Limits = Field(default_factory=Limits, description="The largest request that the partition takes.")
-    poll_seconds: float = Field(default=60.0, ge=1, description="Between two looks at squeue and sacct (s).")
+    poll_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        description="Shortest time between two looks at squeue and sacct (s). It grows up to fivefold while nothing "
+        "changes, and is never less than five times what SLURM took to answer.",
+    )
     array_size: int = Field(
         default=500,
         ge=1,
@@ -68,6 +73,11 @@ class Cluster(Section):
     )
     array_at_once: int | None = Field(
         default=None, ge=1, description="Elements of one array that may run at one time (sbatch's `%N`); none: all."
+    )
+    calls_per_minute: float = Field(
+        default=60.0,
+        gt=0,
+        description="Most SLURM calls of this installation in a minute, all of its processes together.",
     )
     command_timeout_seconds: float = Field(
         default=150.0, gt=0, description="Limit of one SLURM command (s); sbatch itself retries for up to 120 s."

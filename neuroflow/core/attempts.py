@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -46,6 +46,11 @@ class AttemptState(Store):
     def open_attempts(self) -> list[AttemptRecord]:
         """Return the attempts without a verdict, oldest first; those of cancelled runs as well."""
         return self._attempts(records.attempts().where(attempt_is_open()).order_by(AttemptRow.id))
+
+    def newest_attempt_id(self) -> int:
+        """Return the id of the newest attempt, 0 before the first."""
+        with self._read() as session:
+            return session.scalars(select(func.coalesce(func.max(AttemptRow.id), 0))).one()
 
     def attempts_of(self, run_id: int) -> list[AttemptRecord]:
         """Return a run's attempts, first to last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neuroflow.core.attempts import AttemptState, SeenAttempt
+from neuroflow.core.calls import CallState
 from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
@@ -24,6 +25,7 @@ class StateManager(
     VerdictState,
     WorkflowState,
     ServiceState,
+    CallState,
 ):
     """Every read and write of the state database.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,6 @@ from neuroflow.orchestrator.services import Services
 
 log = structlog.get_logger(__name__)
 
-POLL_KEY = "poll"
 # After sbatch's own time limit a submission can still show up in squeue or sacct this late.
 SUBMISSION_SLACK_SECONDS = 30.0
 
@@ -69,11 +68,16 @@ class Poller:
     services: Services
     on_ended: Callable[[Ended], None] = lambda ended: None
 
-    def poll(self) -> PollReport:
-        """Judge every open attempt and move its run accordingly."""
+    def poll(self, *, leave_out: Collection[str] = ()) -> PollReport:
+        """Judge every open attempt and move its run accordingly.
+
+        Args:
+            leave_out: clusters that are not asked this time.
+        """
         by_where: dict[str, list[AttemptRecord]] = defaultdict(list)
         for attempt in self.services.state.open_attempts():
-            by_where[attempt.where].append(attempt)
+            if attempt.where not in leave_out:
+                by_where[attempt.where].append(attempt)
         verdicts: list[tuple[AttemptRecord, Verdict]] = []
         ended: list[Ended] = []
         errors: list[str] = []
@@ -93,15 +97,13 @@ class Poller:
             if done is not None:
                 ended.append(done)
                 self.on_ended(done)
-        report = PollReport(
+        return PollReport(
             looked_at=sum(map(len, by_where.values())),
             running=_count(verdicts, VerdictKind.RUNNING),
             unknown=_count(verdicts, VerdictKind.UNKNOWN),
             ended=tuple(ended),
             errors=tuple(errors),
         )
-        self._remember(report)
-        return report
 
     def _judge(self, attempt: AttemptRecord, sighting: Sighting) -> Verdict:
         grace = self.services.config.cluster.accounting_grace_seconds
@@ -214,18 +216,6 @@ class Poller:
         )
         log.warning("run.submission_lost", run_id=attempt.run_id, token=attempt.token)
         return ()
-
-    def _remember(self, report: PollReport) -> None:
-        self.services.state.set_value(
-            POLL_KEY,
-            {
-                "looked_at": report.looked_at,
-                "running": report.running,
-                "unknown": report.unknown,
-                "ended": len(report.ended),
-                "errors": list(report.errors),
-            },
-        )
 
 
 def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:

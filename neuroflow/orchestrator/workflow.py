@@ -10,7 +10,8 @@ import structlog
 
 from neuroflow.domain import OPEN_RUN_STATUSES, RunStatus, Stage, WorkflowStatus
 from neuroflow.errors import NeuroflowError
-from neuroflow.orchestrator.reconcile import Ended, Poller
+from neuroflow.orchestrator.reconcile import Ended
+from neuroflow.orchestrator.rounds import poll_round
 from neuroflow.orchestrator.scheduler import Plan
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import AdvanceReport, Dispatcher, advance, discover, preview
@@ -107,11 +108,10 @@ class WorkflowScheduler:
         return report
 
     def _carry_through(self, workflow_run_id: int, only: str | None) -> None:
-        poller = Poller(self.services, self.on_ended)
         config = self.services.config.cluster
         pause = LOCAL_POLL_SECONDS if config.kind == "local" else config.poll_seconds
         while True:
-            poller.poll()
+            poll_round(self.services, self.on_ended)
             report = self._advance(workflow_run_id, only)
             self.progress()
             if not self._more_to_come(only) and not report.opened and not report.withdrawn:
