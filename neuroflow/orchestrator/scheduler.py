@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from neuroflow.config.sections import Celery
 from neuroflow.domain import (
     IN_FLIGHT_RUN_STATUSES,
     OPEN_RUN_STATUSES,
@@ -22,7 +23,7 @@ from neuroflow.domain import (
 from neuroflow.orchestrator.registry import Pipeline, Registry
 
 # A hint that got lost with Redis is sent again after this long; a second hint costs nothing.
-HINT_LIFETIME = timedelta(minutes=10)
+HINT_LIFETIME = timedelta(seconds=Celery().hint_lifetime)
 # These have no attempt in flight, so they can be withdrawn without touching the cluster.
 WITHDRAWABLE = frozenset({RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RETRY_WAIT})
 
@@ -66,11 +67,14 @@ def plan_runs(snapshot: Snapshot, registry: Registry) -> Plan:
     return _Planner(snapshot, registry).plan()
 
 
-def choose_dispatch(snapshot: Snapshot, registry: Registry, *, holds: Mapping[str, str]) -> Choice:
+def choose_dispatch(
+    snapshot: Snapshot, registry: Registry, *, holds: Mapping[str, str], hint_lifetime: timedelta = HINT_LIFETIME
+) -> Choice:
     """Pick the open runs to dispatch, oldest first, within `workflow.max_concurrent`.
 
     Args:
         holds: pipelines that are paused, with the reason.
+        hint_lifetime: how long a queued run's task may lie there before it counts as lost.
     """
     by_pipeline: dict[str, list[RunRecord]] = defaultdict(list)
     for run in snapshot.runs:
@@ -87,22 +91,24 @@ def choose_dispatch(snapshot: Snapshot, registry: Registry, *, holds: Mapping[st
                 if run.status in WITHDRAWABLE
             ]
             continue
-        picked, held = _within_limit(runs, pipeline, snapshot)
+        picked, held = _within_limit(runs, pipeline, now=snapshot.now, hint_lifetime=hint_lifetime)
         chosen += picked
         waits += held
     return Choice(tuple(chosen), tuple(waits))
 
 
-def _within_limit(runs: list[RunRecord], pipeline: Pipeline, snapshot: Snapshot) -> tuple[list[int], list[Wait]]:
+def _within_limit(
+    runs: list[RunRecord], pipeline: Pipeline, *, now: datetime, hint_lifetime: timedelta
+) -> tuple[list[int], list[Wait]]:
     in_flight = sum(run.status in IN_FLIGHT_RUN_STATUSES for run in runs)
     queued = [run for run in runs if run.status is RunStatus.QUEUED]
     free = pipeline.max_concurrent - in_flight - len(queued)
-    picked = [run.id for run in queued if snapshot.now - run.updated_at >= HINT_LIFETIME]
+    picked = [run.id for run in queued if now - run.updated_at >= hint_lifetime]
     waits = []
     for run in runs:
         if run.status not in (RunStatus.PENDING, RunStatus.RETRY_WAIT):
             continue
-        if run.status is RunStatus.RETRY_WAIT and run.next_attempt_at and run.next_attempt_at > snapshot.now:
+        if run.status is RunStatus.RETRY_WAIT and run.next_attempt_at and run.next_attempt_at > now:
             waits.append(_wait(run, f"next attempt at {run.next_attempt_at:%Y-%m-%d %H:%M} UTC ({run.reason})"))
         elif free > 0:
             picked.append(run.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import groupby
 from typing import Protocol
 
@@ -104,7 +105,12 @@ def advance(
             opened.append(run.id)
             log.info("run.opened", run_id=run.id, pipeline=run.pipeline, scope=run.scope, reason=proposal.reason)
     snapshot = services.state.snapshot()
-    choice = choose_dispatch(snapshot, services.registry, holds=services.holds())
+    choice = choose_dispatch(
+        snapshot,
+        services.registry,
+        holds=services.holds(),
+        hint_lifetime=timedelta(seconds=services.config.celery.hint_lifetime),
+    )
     runs = {run.id: run for run in snapshot.runs}
     chosen = [runs[run_id] for run_id in choice.run_ids if only is None or runs[run_id].pipeline == only]
     dispatched: list[int] = []
