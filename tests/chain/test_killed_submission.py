@@ -104,7 +104,7 @@ def check(site: FastSite, services: Services, *, runs: int) -> None:
     assert not OPEN_RUN_STATUSES & {run.status for run in all_runs}
     assert len(all_runs) == runs
     executions = site.executions()
-    assert {run.scope for run in all_runs} == set(executions)
+    assert {f"{run.pipeline}/{run.scope}" for run in all_runs} == set(executions)
     assert {scope: count for scope, count in executions.items() if count != 1} == {}
     every = [attempt for run in all_runs for attempt in services.state.attempts_of(run.id)]
     assert {attempt.status for attempt in every} <= {AttemptStatus.SUCCEEDED, AttemptStatus.FAILED}
