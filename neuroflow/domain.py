@@ -310,6 +310,8 @@ class AccountingRow:
     elapsed_seconds: int | None
     nodes: str = ""
     ended_at: float | None = None  # seconds since the epoch
+    started_at: float | None = None
+    lives: int = 1  # one more each time that SLURM has put it back into the queue; the row tells of the last
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,9 @@ class Sighting:
     queue: QueueRow | None = None
     accounting: AccountingRow | None = None
     exit_record: ExitRecord | None = None
+    accounting_silent: bool = False  # it was asked, and did not answer
+    job_id: str | None = None  # of the job that executes the attempt, or may yet
+    all_answered: bool = False  # every witness that the site has: an attempt without a job_id has no job
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from neuroflow.cluster.local import LocalCluster
@@ -33,8 +33,8 @@ class Cluster(Protocol):
         """Ask all witnesses about all attempts at once; the answers are by token. Never raises for a silent witness."""
         ...
 
-    def find(self, tokens: Collection[str]) -> Lookup:
-        """Search jobs by token, for attempts whose job id was lost."""
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
+        """Search the jobs of attempts by name, whatever id is known; the answers are by token."""
         ...
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:

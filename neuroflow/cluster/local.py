@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,6 @@ class LocalCluster:
 
     def __init__(self, config: NeuroflowConfig) -> None:
         self._settings = config.cluster
-        self._attempts_dir = config.attempts_dir
 
     def submit(self, job: JobRequest) -> str:
         """Start the job's process and return its name, `<pid>:<start time>`."""
@@ -107,9 +106,9 @@ class LocalCluster:
         _reap()
         return {attempt.token: _sighting(attempt) for attempt in attempts}
 
-    def find(self, tokens: Collection[str]) -> Lookup:
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         """Return the processes that have claimed their folder; whoever has not can be revoked."""
-        found = {token: claim.claimed_job_id(self._attempts_dir / token) for token in tokens}
+        found = {attempt.token: claim.claimed_job_id(Path(attempt.folder)) for attempt in attempts}
         return Lookup(answered=True, found={token: job_id for token, job_id in found.items() if job_id is not None})
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
@@ -182,6 +181,8 @@ def _sighting(attempt: AttemptRecord) -> Sighting:
         queue=row,
         accounting=ended,
         exit_record=record,
+        job_id=job_id,
+        all_answered=True,  # whoever has not claimed its folder can be revoked
     )
 
 
