@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from neuroflow.cluster.local import LocalCluster
 from neuroflow.cluster.request import JobRequest, Lookup
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import AttemptRecord, Sighting
+from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
 
 if TYPE_CHECKING:
     from neuroflow.cluster.transport import Transport
@@ -51,6 +51,10 @@ class Cluster(Protocol):
 
     def revoke(self, attempt: AttemptRecord) -> bool:
         """Make sure that an attempt is never executed from now on; False when a job executes, or executed, it."""
+        ...
+
+    def site_limits(self) -> SiteLimits:
+        """Ask what the cluster takes, once an hour or so; a part that is not answered is None. Never raises."""
         ...
 
 

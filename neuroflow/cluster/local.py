@@ -34,7 +34,7 @@ from neuroflow.cluster.records import read_exit_record, write_job
 from neuroflow.cluster.request import JobRequest, Lookup
 from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, write_payload
 from neuroflow.cluster.transport import scrubbed
-from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting
+from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting, SiteLimits
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
 
 if TYPE_CHECKING:
@@ -124,6 +124,10 @@ class LocalCluster:
         folder = Path(attempt.folder)
         folder.mkdir(parents=True, exist_ok=True)
         return claim.take(folder, claim.REVOKED)
+
+    def site_limits(self) -> SiteLimits:
+        """Return no limits: a process is taken whatever it asks for."""
+        return SiteLimits()
 
 
 def _command(job: JobRequest) -> list[str]:

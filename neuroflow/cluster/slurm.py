@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroflow.cluster import claim
+import structlog
+
+from neuroflow.cluster import claim, site_limits
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.job_index import JobIndex
 from neuroflow.cluster.queue_query import is_listed
@@ -18,11 +20,13 @@ from neuroflow.cluster.request import JobRequest, Lookup
 from neuroflow.cluster.submit import SlurmExecutor, check_folder, script_text
 from neuroflow.cluster.transport import LocalTransport, Transport
 from neuroflow.cluster.witnesses import Witnesses
-from neuroflow.domain import AttemptRecord, Sighting
-from neuroflow.errors import ClusterError, SubmissionRefused
+from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
+from neuroflow.errors import ClusterError, CommandError, SubmissionRefused
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
+
+log = structlog.get_logger(__name__)
 
 
 def utc_now() -> datetime:
@@ -99,6 +103,26 @@ class SlurmCluster:
     def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         """Search the jobs of attempts by name in their claims, squeue and sacct."""
         return self._witnesses.find(attempts)
+
+    def site_limits(self) -> SiteLimits:
+        """Ask SLURM what it takes, in five calls; a part that it does not answer is None."""
+        config = self._answer(site_limits.CONFIG_COMMAND)
+        partitions = self._answer(site_limits.PARTITIONS_COMMAND)
+        reservations = self._answer(site_limits.RESERVATIONS_COMMAND)
+        associations = qos = None
+        if self._settings.accounting:
+            associations = self._answer(site_limits.associations_command(self._user))
+            qos = self._answer(site_limits.QOS_COMMAND)
+        return site_limits.gathered(
+            config=config, partitions=partitions, reservations=reservations, associations=associations, qos=qos
+        )
+
+    def _answer(self, command: tuple[str, ...]) -> str | None:
+        try:
+            return self._run(command)
+        except CommandError as error:
+            log.warning("slurm.limits_unanswered", command=" ".join(command), error=str(error))
+            return None
 
     def _run(self, command: tuple[str, ...]) -> str:
         return self._transport.run(command, timeout=self._settings.command_timeout_seconds).check().stdout
