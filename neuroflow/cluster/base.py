@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from neuroflow.cluster.local import LocalCluster
 from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import AttemptRecord, Sighting
+from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
 
 if TYPE_CHECKING:
     from neuroflow.cluster.transport import Transport
@@ -42,8 +42,8 @@ class Cluster(Protocol):
         """Ask all witnesses about all attempts at once; the answers are by token. Never raises for a silent witness."""
         ...
 
-    def find(self, tokens: Collection[str]) -> Lookup:
-        """Search jobs by token, for attempts whose job id was lost."""
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
+        """Search the jobs of attempts by name, whatever id is known; the answers are by token."""
         ...
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
@@ -60,6 +60,10 @@ class Cluster(Protocol):
 
     def revoke(self, attempt: AttemptRecord) -> bool:
         """Make sure that an attempt is never executed from now on; False when a job executes, or executed, it."""
+        ...
+
+    def site_limits(self) -> SiteLimits:
+        """Ask what the cluster takes, once an hour or so; a part that is not answered is None. Never raises."""
         ...
 
 

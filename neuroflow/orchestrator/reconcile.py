@@ -84,8 +84,8 @@ class Poller:
         for where, attempts in by_where.items():
             try:
                 cluster = self.services.cluster(where)
-                settled = self._settle_submissions(cluster, attempts)
-                sightings = cluster.sight(settled)
+                sightings = cluster.sight(attempts)
+                settled = self._settle_submissions(cluster, attempts, sightings)
             except ClusterError as error:
                 errors.append(f"{where}: {error}")
                 log.warning("poll.no_answer", where=where, error=str(error))
@@ -169,18 +169,18 @@ class Poller:
             return None
         return get_adapter(attempt.pipeline).result(run, record)
 
-    def _settle_submissions(self, cluster: Cluster, attempts: list[AttemptRecord]) -> list[AttemptRecord]:
-        """Find the jobs of attempts whose submission got no answer; return those with a job id."""
+    def _settle_submissions(
+        self, cluster: Cluster, attempts: list[AttemptRecord], sightings: Mapping[str, Sighting]
+    ) -> list[AttemptRecord]:
+        """Adopt the jobs that were seen of attempts whose submission got no answer; return those with a job id."""
         submitted = [attempt for attempt in attempts if attempt.status is not AttemptStatus.SUBMITTING]
-        waiting = [attempt for attempt in attempts if attempt.status is AttemptStatus.SUBMITTING]
-        if not waiting:
-            return submitted
-        lookup = cluster.find([attempt.token for attempt in waiting])
-        for attempt in waiting:
-            job_id = lookup.found.get(attempt.token)
-            if job_id is not None:
-                submitted += self._adopt(attempt, job_id)
-            elif lookup.answered and self._overdue(attempt):
+        for attempt in attempts:
+            if attempt.status is not AttemptStatus.SUBMITTING:
+                continue
+            seen = sightings[attempt.token]
+            if seen.job_id is not None:
+                submitted += self._adopt(attempt, seen.job_id)
+            elif seen.all_answered and self._overdue(attempt):
                 submitted += self._give_up(cluster, attempt)
         return submitted
 
@@ -235,7 +235,7 @@ def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:
 
 def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float, now: datetime) -> bool:
     cluster = services.cluster(attempt.where)
-    lookup = cluster.find([attempt.token])
+    lookup = cluster.find([attempt])
     if (
         not lookup.answered
         or attempt.token in lookup.found
