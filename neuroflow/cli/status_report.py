@@ -9,6 +9,7 @@ from neuroflow.domain import RunRecord, RunStatus, SessionStatus
 from neuroflow.orchestrator.rounds import POLL_KEY
 from neuroflow.orchestrator.scheduler import choose_dispatch, plan_runs
 from neuroflow.orchestrator.services import SLURM_BUDGET
+from neuroflow.orchestrator.site import admission
 
 if TYPE_CHECKING:
     from neuroflow.domain import Snapshot
@@ -32,7 +33,7 @@ def status_report(services: Services) -> dict[str, Any]:
     snapshot = services.state.snapshot()
     holds = services.holds()
     plan = plan_runs(snapshot, services.registry)
-    choice = choose_dispatch(snapshot, services.registry, holds=holds)
+    choice = choose_dispatch(snapshot, services.registry, holds=holds, admission=admission(services))
     due = Counter(proposal.pipeline for proposal in plan.proposals)
     runs = current_runs(snapshot)
     failed = [run for run in runs if run.status is RunStatus.FAILED]

@@ -54,6 +54,10 @@ class Cluster(Protocol):
         """
         ...
 
+    def jobs_in_queue(self) -> int | None:
+        """Return how many jobs of the user wait or run, whoever submitted them; None where that can't be known."""
+        ...
+
     def render(self, job: JobRequest) -> str:
         """Return what would be submitted, as text, without writing anything."""
         ...

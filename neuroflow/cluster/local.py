@@ -101,6 +101,10 @@ class LocalCluster:
         """Refuse: processes are started one by one."""
         raise SubmissionRefused("this machine takes no job arrays", transient=False, hint="")
 
+    def jobs_in_queue(self) -> int | None:
+        """Return None: nothing waits here."""
+        return None
+
     def render(self, job: JobRequest) -> str:
         """Return the command line of the job's process, and the tool's."""
         return f"{shlex.join(_command(job))}\n# runs:\n{shlex.join(job.command)}\n"

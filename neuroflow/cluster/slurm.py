@@ -123,6 +123,10 @@ class SlurmCluster:
         """Search the jobs of attempts by name in their claims, squeue and sacct."""
         return self._witnesses.find(attempts)
 
+    def jobs_in_queue(self) -> int | None:
+        """Return how many jobs of the user wait or run: by the last look's answer, or else by asking squeue."""
+        return self._witnesses.jobs_in_queue()
+
     def site_limits(self) -> SiteLimits:
         """Ask SLURM what it takes, in five calls; a part that it does not answer is None."""
         config = self._answer(site_limits.CONFIG_COMMAND)

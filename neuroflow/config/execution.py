@@ -123,6 +123,11 @@ class PipelineSettings(Section):
     cpus: int | None = Field(default=None, ge=1, description="Cores.")
     memory_mb: int | None = Field(default=None, ge=1, description="Memory (MiB).")
     time_minutes: int | None = Field(default=None, ge=1, description="Wall time (min).")
+    shortest_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Before a maintenance a job may be shortened to this (min); none: it waits until afterwards.",
+    )
     gpus: int | None = Field(default=None, ge=0, description="GPUs.")
     retry: Retry | None = Field(default=None, description="Instead of workflow.retry.")
     outputs: tuple[OneLine, ...] | None = Field(

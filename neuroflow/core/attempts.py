@@ -52,6 +52,12 @@ class AttemptState(Store):
         with self._read() as session:
             return session.scalars(select(func.coalesce(func.max(AttemptRow.id), 0))).one()
 
+    def count_attempts_since(self, attempt_id: int, *, where: str) -> int:
+        """Return how many attempts, open still, were made on a cluster after the one with that id."""
+        query = select(func.count()).where(AttemptRow.id > attempt_id, AttemptRow.where == where, attempt_is_open())
+        with self._read() as session:
+            return session.scalars(query).one()
+
     def attempts_of(self, run_id: int) -> list[AttemptRecord]:
         """Return a run's attempts, first to last."""
         return self._attempts(records.attempts().where(AttemptRow.run_id == run_id).order_by(AttemptRow.number))

@@ -30,6 +30,7 @@ from neuroflow.errors import AdapterError, BadInputError, ClusterError, Submissi
 from neuroflow.orchestrator.container_record import write_container_run
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.site import limits_of, shorten
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ class Launcher:
         held = self.services.holds().get(run.pipeline)
         if held is not None:
             return LaunchResult(run.id, run.status, False, f"{run.pipeline} is held: {held}")
+        run = shorten(self.services, run, self.services.registry.get(run.pipeline))
         try:
             return self.prepare(run, token=new_token(run))
         except AdapterError as error:
@@ -125,7 +127,7 @@ class Launcher:
             session=run.session,
             sessions=self._sessions(run),
             source_path=session.path if session else None,
-            resources=clipped(run.resources or pipeline.resources, config.cluster.limits),
+            resources=clipped(run.resources or pipeline.resources, limits_of(self.services, pipeline)),
             settings=settings,
             image=settings.image,
             version=tool_version(pipeline.name, image=settings.image, version=settings.version),

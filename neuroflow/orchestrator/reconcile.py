@@ -31,6 +31,7 @@ from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.container_record import read_container_run
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.site import limits_of
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +158,7 @@ class Poller:
                 run=self.services.state.get_run(attempt.run_id),
                 attempt=attempt,
                 policy=self.services.registry.get(attempt.pipeline).retry,
-                limits=self.services.config.cluster.limits,
+                limits=limits_of(self.services, self.services.registry.get(attempt.pipeline)),
                 now=self.services.clock(),
             ),
         )

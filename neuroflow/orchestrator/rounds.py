@@ -10,6 +10,7 @@ from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.pace import poll_interval
 from neuroflow.orchestrator.reconcile import Ended, Poller, PollReport
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.site import refresh_site_limits, remember_queue
 
 # What the last look at the cluster found, and when the next one is due.
 POLL_KEY = "poll"
@@ -35,6 +36,9 @@ def look(
     before = _last(services)
     asks = at_once or services.config.cluster.kind != "slurm" or _is_due(services, before)
     report = Poller(services, on_ended).poll(leave_out=() if asks else ("slurm",))
+    if asks and services.config.cluster.kind == "slurm":
+        remember_queue(services)
+        refresh_site_limits(services)
     if asks:
         services.state.set_value(POLL_KEY, _remembered(services, report, before))
     return report

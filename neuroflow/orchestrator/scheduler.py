@@ -20,6 +20,7 @@ from neuroflow.domain import (
     SessionStatus,
     Snapshot,
 )
+from neuroflow.orchestrator.admission import Admission
 from neuroflow.orchestrator.registry import Pipeline, Registry
 
 # A hint that got lost with Redis is sent again after this long; a second hint costs nothing.
@@ -68,13 +69,19 @@ def plan_runs(snapshot: Snapshot, registry: Registry) -> Plan:
 
 
 def choose_dispatch(
-    snapshot: Snapshot, registry: Registry, *, holds: Mapping[str, str], hint_lifetime: timedelta = HINT_LIFETIME
+    snapshot: Snapshot,
+    registry: Registry,
+    *,
+    holds: Mapping[str, str],
+    hint_lifetime: timedelta = HINT_LIFETIME,
+    admission: Admission | None = None,
 ) -> Choice:
-    """Pick the open runs to dispatch, oldest first, within `workflow.max_concurrent`.
+    """Pick the open runs to dispatch, oldest first, within `workflow.max_concurrent` and what the site takes.
 
     Args:
         holds: pipelines that are paused, with the reason.
         hint_lifetime: how long a queued run's task may lie there before it counts as lost.
+        admission: what the site takes now; None: everything.
     """
     by_pipeline: dict[str, list[RunRecord]] = defaultdict(list)
     for run in snapshot.runs:
@@ -82,6 +89,7 @@ def choose_dispatch(
             by_pipeline[run.pipeline].append(run)
     chosen: list[int] = []
     waits: list[Wait] = []
+    gate = _Gate(admission)
     for pipeline in registry:
         runs = sorted(by_pipeline[pipeline.name], key=lambda run: run.id)
         if pipeline.name in holds:
@@ -92,9 +100,35 @@ def choose_dispatch(
             ]
             continue
         picked, held = _within_limit(runs, pipeline, now=snapshot.now, hint_lifetime=hint_lifetime)
-        chosen += picked
-        waits += held
+        taken, refused = gate.pass_through([run for run in runs if run.id in set(picked)], pipeline)
+        chosen += taken
+        waits += [*held, *refused]
     return Choice(tuple(chosen), tuple(waits))
+
+
+@dataclass
+class _Gate:
+    """What the site takes, counted over all pipelines: their jobs stand in one queue."""
+
+    admission: Admission | None
+    used: int = 0
+
+    def pass_through(self, runs: list[RunRecord], pipeline: Pipeline) -> tuple[list[int], list[Wait]]:
+        """Return the runs that the site would take, and why not the others."""
+        if self.admission is None:
+            return [run.id for run in runs], []
+        taken, waits = [], []
+        room = self.admission.room(pipeline)
+        for run in runs:
+            reason = self.admission.maintenance_wait(run, pipeline)
+            if reason is None and room is not None and self.used >= room[0]:
+                reason = f"the site takes no more jobs at present: {room[1]}"
+            if reason is not None:
+                waits.append(_wait(run, reason))
+                continue
+            taken.append(run.id)
+            self.used += room is not None
+        return taken, waits
 
 
 def _within_limit(

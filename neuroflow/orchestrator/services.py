@@ -85,10 +85,6 @@ class Services:
         """Name the cluster that executes a pipeline's attempts: slurm, local or worker."""
         return "worker" if pipeline.where == "worker" else self.config.cluster.kind
 
-    def array_size(self, pipeline: Pipeline) -> int:
-        """Return how many runs of a pipeline may go out as one job array; 1: none do."""
-        return self.config.cluster.array_size if self.where(pipeline) == "slurm" else 1
-
     def cluster(self, where: str) -> Cluster:
         """Return the cluster that an attempt was made on.
 

@@ -17,6 +17,7 @@ from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.scheduler import Plan, Wait, choose_dispatch, plan_runs
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.site import admission, array_size, ask_first
 
 log = structlog.get_logger(__name__)
 
@@ -105,11 +106,13 @@ def advance(
             opened.append(run.id)
             log.info("run.opened", run_id=run.id, pipeline=run.pipeline, scope=run.scope, reason=proposal.reason)
     snapshot = services.state.snapshot()
+    ask_first(services)
     choice = choose_dispatch(
         snapshot,
         services.registry,
         holds=services.holds(),
         hint_lifetime=timedelta(seconds=services.config.celery.hint_lifetime),
+        admission=admission(services),
     )
     runs = {run.id: run for run in snapshot.runs}
     chosen = [runs[run_id] for run_id in choice.run_ids if only is None or runs[run_id].pipeline == only]
@@ -136,7 +139,7 @@ def batches(runs: Sequence[RunRecord], services: Services) -> Iterator[list[RunR
     A run with a request of its own, which is one that is tried again, goes by itself.
     """
     for pipeline_name, group in groupby(runs, key=lambda run: run.pipeline):
-        size = services.array_size(services.registry.get(pipeline_name))
+        size = array_size(services, services.registry.get(pipeline_name))
         waiting: list[RunRecord] = []
         for run in group:
             if size == 1 or run.resources is not None:

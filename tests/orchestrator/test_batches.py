@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
-from neuroflow.domain import RunRecord, RunStatus
+import pytest
+
+from neuroflow.cluster import site_limits_json
+from neuroflow.config.execution import Cluster
+from neuroflow.domain import RunRecord, RunStatus, SiteLimits
 from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 from neuroflow.orchestrator.steps import batches
-from tests.orchestrator.builders import RESOURCES, run, session
+from tests.orchestrator.builders import NOW, RESOURCES, run, session
 
 
 @dataclass(frozen=True)
 class Site:
-    """As much of the services as the choice needs."""
+    """As much of the services as the choice needs; conversions work inside the worker."""
 
     size: int
+    largest: int | None = None
     registry: Registry = field(default_factory=get_registry)
 
-    def array_size(self, pipeline: Pipeline) -> int:
-        return 1 if pipeline.name == "bids_conversion" else self.size
+    @property
+    def config(self) -> SimpleNamespace:
+        return SimpleNamespace(cluster=Cluster(array_size=self.size))
+
+    @property
+    def state(self) -> SimpleNamespace:
+        said = site_limits_json.to_json(SiteLimits(max_array_size=self.largest))
+        return SimpleNamespace(get_value=lambda key: (said, NOW))
+
+    def where(self, pipeline: Pipeline) -> str:
+        return "worker" if pipeline.name == "bids_conversion" else "slurm"
 
 
 def ready(first_id: int, pipeline: str, count: int) -> list[RunRecord]:
@@ -27,8 +42,8 @@ def ready(first_id: int, pipeline: str, count: int) -> list[RunRecord]:
     ]
 
 
-def ids(runs: list[RunRecord], size: int) -> list[list[int]]:
-    return [[item.id for item in batch] for batch in batches(runs, Site(size))]  # type: ignore[arg-type]
+def ids(runs: list[RunRecord], size: int, largest: int | None = None) -> list[list[int]]:
+    return [[item.id for item in batch] for batch in batches(runs, Site(size, largest))]  # type: ignore[arg-type]
 
 
 def test_runs_of_one_pipeline_go_together_up_to_the_size() -> None:
@@ -49,3 +64,8 @@ def test_a_run_that_is_tried_again_with_its_own_request_goes_alone() -> None:
 
 def test_where_arrays_are_off_each_goes_alone() -> None:
     assert ids(ready(1, "qsirecon", 2), size=1) == [[1], [2]]
+
+
+@pytest.mark.parametrize(("largest", "expected"), [(2, [[1, 2], [3]]), (1, [[1], [2], [3]]), (0, [[1], [2], [3]])])
+def test_the_clusters_max_array_size_is_kept_to(largest: int, expected: list[list[int]]) -> None:
+    assert ids(ready(1, "qsirecon", 3), size=100, largest=largest) == expected

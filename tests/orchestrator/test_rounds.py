@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.domain import AttemptRecord, JobState, QueueRow, Sighting
+from neuroflow.domain import AttemptRecord, JobState, QueueRow, Sighting, SiteLimits
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.rounds import POLL_KEY, poll_round
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.site import admission, site_limits
 from tests.chain.site import Site
 from tests.core.conftest import FakeClock
 from tests.support.states import add_session, open_run, submit
@@ -23,6 +24,8 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.limits = SiteLimits(max_array_size=1001, max_job_count=10_000)
+        self.limits_asked = 0
 
     def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
         self.asked.append([attempt.token for attempt in attempts])
@@ -30,6 +33,13 @@ class FakeCluster:
             item.token: Sighting(True, False, QueueRow(item.job_id or "", item.token, JobState.RUNNING, "RUNNING"))
             for item in attempts
         }
+
+    def jobs_in_queue(self) -> int:
+        return 17
+
+    def site_limits(self) -> SiteLimits:
+        self.limits_asked += 1
+        return self.limits
 
 
 @pytest.fixture
@@ -107,6 +117,30 @@ def test_what_was_submitted_meanwhile_is_not_kept_waiting_for_a_long_interval(
     poll_round(services)
     assert len(cluster.asked) == asked + 1
     assert remembered(services)["interval_seconds"] == 60
+
+
+def test_the_sites_limits_are_asked_once_an_hour_and_kept_where_slurm_does_not_answer(
+    services: Services, clock: FakeClock, cluster: FakeCluster
+) -> None:
+    poll_round(services)
+    clock.advance(minutes=59)
+    poll_round(services)
+    assert cluster.limits_asked == 1
+    cluster.limits = SiteLimits(max_job_count=500)  # the rest was not answered
+    clock.advance(minutes=2)
+    poll_round(services)
+    assert cluster.limits_asked == 2
+    assert site_limits(services) == SiteLimits(max_array_size=1001, max_job_count=500)
+
+
+def test_what_was_submitted_since_the_last_count_counts_as_well(services: Services) -> None:
+    poll_round(services)
+    submit(services.state, open_run(services.state, add_session(services.state, "02")).id)
+
+    now = admission(services)
+
+    assert now is not None
+    assert now.jobs_in_queue == 18
 
 
 def test_a_person_gets_an_answer_at_once(services: Services, cluster: FakeCluster) -> None:
