@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from neuroflow.core.attempts import AttemptState, SeenAttempt
+from neuroflow.core.attempts import AttemptState
 from neuroflow.core.claims import ClaimState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
 from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
+from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
 from neuroflow.core.verdicts import VerdictState
 from neuroflow.core.workflows import WorkflowState
@@ -21,15 +22,16 @@ class StateManager(
     RerunState,
     ClaimState,
     AttemptState,
+    SightingState,
     VerdictState,
     WorkflowState,
     ServiceState,
 ):
     """Every read and write of the state database.
 
-    Each method is one transaction. A move of a run or an attempt is a compare-and-set with its audit row in the same
-    transaction; rows stay inside, callers get frozen dataclasses with aware times in UTC. Safe to share between
-    threads, and to carry into a forked process.
+    Each method is one transaction, but for `record_sightings`. A move of a run or an attempt is a compare-and-set
+    with its audit row in the same transaction; rows stay inside, callers get frozen dataclasses with aware times in
+    UTC. Safe to share between threads, and to carry into a forked process.
     """
 
 
