@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +14,6 @@ from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
 from neuroflow.core.store import Store, attempt_is_open
 from neuroflow.core.verdicts import retry_values
 from neuroflow.domain import (
-    OPEN_ATTEMPT_STATUSES,
     AttemptRecord,
     AttemptStatus,
     FailureClass,
@@ -24,20 +22,6 @@ from neuroflow.domain import (
 )
 from neuroflow.errors import NotFoundError
 from neuroflow.models import AttemptRow
-
-_NOT_RUNNING = frozenset({AttemptStatus.SUBMITTING, AttemptStatus.SUBMITTED})
-
-
-@dataclass(frozen=True)
-class SeenAttempt:
-    """What one poll saw of an attempt that goes on."""
-
-    attempt_id: int
-    word: str
-    reason: str
-    running: bool
-    seen: bool  # a witness knew it
-    host: str = ""
 
 
 class AttemptState(Store):
@@ -114,19 +98,6 @@ class AttemptState(Store):
                 )
             return True
 
-    def record_sighting(
-        self, attempt_id: int, *, word: str, reason: str, running: bool, seen: bool, host: str = ""
-    ) -> None:
-        """Store what one poll saw of an attempt that goes on."""
-        self.record_sightings([SeenAttempt(attempt_id, word, reason, running, seen, host)])
-
-    def record_sightings(self, sightings: Sequence[SeenAttempt]) -> None:
-        """Store what one poll saw of many attempts, in one transaction; ended attempts are left alone."""
-        with self._write() as (session, now):
-            # In the order of ids, so that two polls at once can't lock each other out.
-            for seen in sorted(sightings, key=lambda item: item.attempt_id):
-                _store_sighting(session, seen, now)
-
     def _attempts(self, query: Select[Any]) -> list[AttemptRecord]:
         with self._read() as session:
             rows = session.execute(query).all()
@@ -149,29 +120,3 @@ def _store_submitted(session: Session, attempt_id: int, job_id: str, now: dateti
 def _store_missing_job_id(session: Session, attempt_id: int, job_id: str) -> None:
     statement = update(AttemptRow).where(AttemptRow.id == attempt_id, AttemptRow.job_id.is_(None))
     session.execute(statement.values(job_id=job_id))
-
-
-def _store_sighting(session: Session, seen: SeenAttempt, now: datetime) -> None:
-    run_id, run_status, status = lock_attempt(session, seen.attempt_id)
-    if status not in OPEN_ATTEMPT_STATUSES:
-        return
-    values: dict[str, Any] = {"job_word": seen.word, "job_reason": seen.reason}
-    if seen.seen:
-        values["last_seen_at"] = now
-    if seen.host:
-        values["host"] = seen.host
-    if not (seen.running and status in _NOT_RUNNING):
-        session.execute(update(AttemptRow).where(AttemptRow.id == seen.attempt_id).values(values))
-    else:
-        cause = Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now)
-        move_attempt(
-            session,
-            seen.attempt_id,
-            before=status,
-            to=AttemptStatus.RUNNING,
-            cause=cause,
-            values=values | {"started_at": now},
-        )
-    if seen.running and run_status in (RunStatus.SUBMITTING, RunStatus.SUBMITTED):
-        cause = Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now)
-        move_run(session, run_id, before=run_status, to=RunStatus.RUNNING, cause=cause, values={})

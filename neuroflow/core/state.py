@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroflow.core.attempts import AttemptState, SeenAttempt
+from neuroflow.core.attempts import AttemptState
 from neuroflow.core.calls import CallState
 from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.reruns import RerunState
@@ -10,6 +10,7 @@ from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
 from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
+from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
 from neuroflow.core.verdicts import VerdictState
 from neuroflow.core.workflows import WorkflowState
@@ -22,6 +23,7 @@ class StateManager(
     RerunState,
     ClaimState,
     AttemptState,
+    SightingState,
     VerdictState,
     WorkflowState,
     ServiceState,
@@ -29,9 +31,9 @@ class StateManager(
 ):
     """Every read and write of the state database.
 
-    Each method is one transaction. A move of a run or an attempt is a compare-and-set with its audit row in the same
-    transaction; rows stay inside, callers get frozen dataclasses with aware times in UTC. Safe to share between
-    threads, and to carry into a forked process.
+    Each method is one transaction, but for `record_sightings`. A move of a run or an attempt is a compare-and-set
+    with its audit row in the same transaction; rows stay inside, callers get frozen dataclasses with aware times in
+    UTC. Safe to share between threads, and to carry into a forked process.
     """
 
 
