@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from neuroflow.core.attempts import AttemptState, SeenAttempt
 from neuroflow.core.claims import ClaimState
+from neuroflow.core.dead_letters import DeadLetterState
+from neuroflow.core.failures import FailureState
+from neuroflow.core.holds import HoldState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
@@ -23,6 +26,9 @@ class StateManager(
     AttemptState,
     VerdictState,
     WorkflowState,
+    DeadLetterState,
+    FailureState,
+    HoldState,
     ServiceState,
 ):
     """Every read and write of the state database.
