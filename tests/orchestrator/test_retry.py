@@ -33,7 +33,9 @@ def decision(
     """Return what follows an attempt of a run of which `used` attempts have counted so far."""
     record = run(1, "qsiprep", session(1), "bids_conversion:1", RunStatus.RUNNING, attempts=used, exclude_nodes=exclude)
     verdict = Verdict(VerdictKind.FAILED, "what happened", failure=failure, max_rss_mb=rss, host=host)
-    context = RetryContext(record, attempt(number=number, resources=asked), policy, limits or Limits(), NOW, lambda: chance)
+    context = RetryContext(
+        record, attempt(number=number, resources=asked), policy, limits or Limits(), NOW, lambda: chance
+    )
     return decide(verdict, context)
 
 
