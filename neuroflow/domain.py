@@ -501,6 +501,37 @@ class CallStatistics:
     updated_at: datetime
 
 
+# --- recovery ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PipelineHold:
+    """Whether a pipeline is held, and since when it is so."""
+
+    held: bool
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class NodeFailure:
+    """A node, and the run whose attempt it took down."""
+
+    host: str
+    run_id: int
+
+
+@dataclass(frozen=True)
+class FailureCount:
+    """How often a pipeline failed in one way."""
+
+    pipeline: str
+    failure: FailureClass
+    attempts: int  # that failed, without those that were cancelled
+    runs: int  # of these attempts, and those that were refused before any attempt
+    dead_letters: int  # runs that wait for a person now
+
+
 # --- the scheduler's view ----------------------------------------------------------------------
 
 

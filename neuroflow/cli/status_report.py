@@ -36,7 +36,7 @@ def status_report(services: Services) -> dict[str, Any]:
     choice = choose_dispatch(snapshot, services.registry, holds=holds, admission=admission(services))
     due = Counter(proposal.pipeline for proposal in plan.proposals)
     runs = current_runs(snapshot)
-    failed = [run for run in runs if run.status is RunStatus.FAILED]
+    failed = [run for run in runs if run.status is RunStatus.FAILED and not run.resolution]
     sessions = Counter(session.status for session in snapshot.sessions)
     return {
         "schema": SCHEMA,

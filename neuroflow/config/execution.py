@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
-from neuroflow.config.sections import MaxConcurrent, Retry
+from neuroflow.config.recovery import PipelineRetry
+from neuroflow.config.sections import MaxConcurrent
 
 
 class Containers(Section):
@@ -89,6 +90,9 @@ class Cluster(Section):
     signal_seconds: int = Field(
         default=90, ge=10, description="SLURM warns the job this long before its time limit (s)."
     )
+    exclude_node_hours: float = Field(
+        default=24.0, ge=0, description="How long a node that failed is left out of further jobs (h); 0: never."
+    )
 
 
 class PipelineSettings(Section):
@@ -129,7 +133,9 @@ class PipelineSettings(Section):
         description="Before a maintenance a job may be shortened to this (min); none: it waits until afterwards.",
     )
     gpus: int | None = Field(default=None, ge=0, description="GPUs.")
-    retry: Retry | None = Field(default=None, description="Instead of workflow.retry.")
+    retry: PipelineRetry = Field(
+        default_factory=PipelineRetry, description="Instead of workflow.retry, field by field."
+    )
     outputs: tuple[OneLine, ...] | None = Field(
         default=None,
         description="Globs of files that must exist for success, relative to the dataset; "

@@ -77,14 +77,26 @@ class AttemptState(Store):
             )
 
     def record_submission_failed(
-        self, attempt_id: int, *, reason: str, decision: RetryDecision, failure: FailureClass | None
+        self,
+        attempt_id: int,
+        *,
+        reason: str,
+        decision: RetryDecision,
+        failure: FailureClass | None,
+        signature: str = "",
     ) -> bool:
         """End an attempt of which no job exists, and move its run as decided; False when it isn't being submitted."""
         with self._write() as (session, now):
             run_id, run_status, status = lock_attempt(session, attempt_id)
             if status is not AttemptStatus.SUBMITTING:
                 return False
-            values = {"failure": failure, "message": reason, "counted": decision.counted, "ended_at": now}
+            values = {
+                "failure": failure,
+                "message": reason,
+                "counted": decision.counted,
+                "signature": signature,
+                "ended_at": now,
+            }
             cause = Cause(f"not submitted: {reason}", now)
             move_attempt(session, attempt_id, before=status, to=AttemptStatus.FAILED, cause=cause, values=values)
             if run_status is RunStatus.SUBMITTING:
@@ -94,7 +106,7 @@ class AttemptState(Store):
                     before=run_status,
                     to=decision.status,
                     cause=Cause(decision.reason, now),
-                    values=retry_values(decision, failure=failure, message=reason),
+                    values=retry_values(decision, failure=failure, message=reason, signature=signature),
                 )
             return True
 

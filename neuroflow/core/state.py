@@ -5,6 +5,9 @@ from __future__ import annotations
 from neuroflow.core.attempts import AttemptState
 from neuroflow.core.calls import CallState
 from neuroflow.core.claims import ClaimState, NewAttempt
+from neuroflow.core.dead_letters import DeadLetterState
+from neuroflow.core.failures import FailureState
+from neuroflow.core.holds import HoldState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
@@ -26,6 +29,9 @@ class StateManager(
     SightingState,
     VerdictState,
     WorkflowState,
+    DeadLetterState,
+    FailureState,
+    HoldState,
     ServiceState,
     CallState,
 ):

@@ -28,8 +28,10 @@ from neuroflow.domain import (
 )
 from neuroflow.errors import AdapterError, BadInputError, ClusterError, SubmissionRefused, SubmissionUncertain
 from neuroflow.orchestrator.container_record import write_container_run
+from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.signature import sign_run
 from neuroflow.orchestrator.site import limits_of, shorten
 
 log = structlog.get_logger(__name__)
@@ -107,7 +109,7 @@ class Launcher:
             pipeline=pipeline.name,
             scope=run.scope,
             resources=request.resources,
-            exclude_nodes=run.exclude_nodes,
+            exclude_nodes=excluded_nodes(self.services, run_id=run.id, where=self.services.where(pipeline)),
             command=command_line(container, scratch="@SCRATCH@"),
             run=container,
             settings=pipeline.settings,
@@ -172,12 +174,15 @@ class Launcher:
                 next_attempt_at=self.services.clock() + wait,
                 exclude_nodes=run.exclude_nodes,
             )
-            failure = None
+            failure, signature = None, ""
         else:
             decision = RetryDecision(RunStatus.FAILED, f"the site refused the job: {error}", counted=False)
             failure = FailureClass.SITE
+            signature = sign_run(run, failure, str(error))
             self.services.hold(run.pipeline, reason=f"the site refused run {run.id}: {error}")
-        self.services.state.record_submission_failed(attempt.id, reason=str(error), decision=decision, failure=failure)
+        self.services.state.record_submission_failed(
+            attempt.id, reason=str(error), decision=decision, failure=failure, signature=signature
+        )
         log.error(
             "run.submission_refused", run_id=run.id, pipeline=run.pipeline, transient=error.transient, error=str(error)
         )
@@ -191,7 +196,13 @@ class Launcher:
         if not bad_input:
             self.services.hold(run.pipeline, reason=text)
         self.services.state.move_run(
-            run.id, expected=_LAUNCHABLE, to=RunStatus.FAILED, reason=text, failure=failure, error_message=text
+            run.id,
+            expected=_LAUNCHABLE,
+            to=RunStatus.FAILED,
+            reason=text,
+            failure=failure,
+            error_message=text,
+            signature=sign_run(run, failure, str(error)),
         )
         log.error("run.refused", run_id=run.id, pipeline=run.pipeline, failure=failure, error=text)
         return LaunchResult(run.id, RunStatus.FAILED, False, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,9 +29,11 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.errors import ClusterError
+from neuroflow.orchestrator.breaker import check_pipelines
 from neuroflow.orchestrator.container_record import read_container_run
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.signature import code_of
 from neuroflow.orchestrator.site import limits_of
 
 log = structlog.get_logger(__name__)
@@ -68,6 +71,7 @@ class Poller:
 
     services: Services
     on_ended: Callable[[Ended], None] = lambda ended: None
+    random: Callable[[], float] = random.random
 
     def poll(self, *, leave_out: Collection[str] = ()) -> PollReport:
         """Judge every open attempt and move its run accordingly.
@@ -98,6 +102,7 @@ class Poller:
             if done is not None:
                 ended.append(done)
                 self.on_ended(done)
+        check_pipelines(self.services, {done.attempt.pipeline for done in ended if done.verdict.failure is not None})
         return PollReport(
             looked_at=sum(map(len, by_where.values())),
             running=_count(verdicts, VerdictKind.RUNNING),
@@ -130,7 +135,8 @@ class Poller:
         if verdict.kind in _GOING_ON:
             return None
         decision = self.decision(attempt, verdict)
-        if not state.record_verdict(attempt.id, verdict, decision, self._result(attempt, verdict)):
+        result, signature = self._result(attempt, verdict), _signature(attempt, verdict)
+        if not state.record_verdict(attempt.id, verdict, decision, result, signature=signature):
             return None  # another poller was first
         # Not the decision's status: a person may have cancelled the run meanwhile.
         status = state.get_run(attempt.run_id).status
@@ -160,6 +166,7 @@ class Poller:
                 policy=self.services.registry.get(attempt.pipeline).retry,
                 limits=limits_of(self.services, self.services.registry.get(attempt.pipeline)),
                 now=self.services.clock(),
+                random=self.random,
             ),
         )
 
@@ -250,10 +257,19 @@ def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float, now:
     decision = Poller(services).decision(attempt, verdict)
     if decision is not None:
         decision = replace(decision, reason=f"stale: {reason}; {decision.status} next")
-    ended = services.state.record_verdict(attempt.id, verdict, decision, None)
+    signature = _signature(attempt, verdict)
+    ended = services.state.record_verdict(attempt.id, verdict, decision, None, signature=signature)
     if ended:
         log.warning("cleanup.cancelled_stale", run_id=attempt.run_id, token=attempt.token, job_id=attempt.job_id)
     return ended
+
+
+def _signature(attempt: AttemptRecord, verdict: Verdict) -> str:
+    """Return the signature of a failure; nothing of a success."""
+    if verdict.kind is not VerdictKind.FAILED:
+        return ""
+    record = read_exit_record(Path(attempt.folder), token=attempt.token)
+    return code_of(attempt, verdict, stderr_tail=record.stderr_tail if record is not None else "")
 
 
 def _count(verdicts: list[tuple[AttemptRecord, Verdict]], kind: VerdictKind) -> int:

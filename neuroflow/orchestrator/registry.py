@@ -14,7 +14,7 @@ from neuroflow.config.execution import (
     QSIPrepSettings,
     QSIReconSettings,
 )
-from neuroflow.config.sections import Retry
+from neuroflow.config.recovery import Retry
 from neuroflow.domain import Level, Resources
 from neuroflow.errors import ConfigError, NotFoundError
 
@@ -167,7 +167,7 @@ def _overridden(pipeline: Pipeline, config: NeuroflowConfig) -> Pipeline:
         resources=resources,
         settings=settings,
         where=settings.where or pipeline.where,
-        retry=settings.retry or config.workflow.retry,
+        retry=settings.retry.over(config.workflow.retry),
         max_concurrent=config.workflow.max_concurrent.of(pipeline.name),
         enabled=settings.enabled,
     )

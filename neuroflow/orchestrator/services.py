@@ -21,8 +21,6 @@ from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
 
-HOLD_PREFIX = "hold:"
-
 
 SLURM_BUDGET = "slurm"
 
@@ -102,30 +100,18 @@ class Services:
         """Return the pipelines that are held, with the reason."""
         found = {}
         for name in self.registry.names():
-            value = self.state.get_value(HOLD_PREFIX + name)
-            if value is not None and value[0].get("held"):
-                found[name] = str(value[0].get("reason", ""))
+            hold = self.state.pipeline_hold(name)
+            if hold is not None and hold.held:
+                found[name] = hold.reason
         return found
 
     def hold(self, pipeline: str, *, reason: str, actor: str = "neuroflow") -> bool:
         """Hold a pipeline; False when it was held already."""
-        if pipeline in self.holds():
-            return False
-        self.state.set_value(HOLD_PREFIX + pipeline, {"held": True, "reason": reason})
-        self.state.add_audit(
-            "pipeline.held", entity="pipeline", entity_id=None, after=pipeline, reason=reason, actor=actor
-        )
-        return True
+        return self.state.hold_pipeline(pipeline, reason=reason, actor=actor)
 
     def release(self, pipeline: str, *, reason: str, actor: str = "neuroflow") -> bool:
         """Let a held pipeline go on; False when it was not held."""
-        if pipeline not in self.holds():
-            return False
-        self.state.set_value(HOLD_PREFIX + pipeline, {"held": False, "reason": reason})
-        self.state.add_audit(
-            "pipeline.released", entity="pipeline", entity_id=None, after=pipeline, reason=reason, actor=actor
-        )
-        return True
+        return self.state.release_pipeline(pipeline, reason=reason, actor=actor)
 
 
 def utc_now() -> datetime:

@@ -24,6 +24,7 @@ from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
 from neuroflow.orchestrator.rounds import look
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.signature import code_of
 from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
@@ -153,9 +154,8 @@ def _time_limit(services: Services, run_id: int, pipeline_name: str) -> dict[str
     if run.status in IN_FLIGHT_RUN_STATUSES and attempt is not None:
         services.cluster(attempt.where).cancel([attempt])
         verdict = Verdict(VerdictKind.FAILED, TOO_SLOW, failure=FailureClass.TIMEOUT, ended_at=services.clock())
-        services.state.record_verdict(
-            attempt.id, verdict, RetryDecision(RunStatus.FAILED, TOO_SLOW, counted=True), None
-        )
+        decision = RetryDecision(RunStatus.FAILED, TOO_SLOW, counted=True)
+        services.state.record_verdict(attempt.id, verdict, decision, None, signature=code_of(attempt, verdict))
     elif run.status in OPEN_RUN_STATUSES:
         services.state.update_pipeline_run(run_id, status=RunStatus.FAILED, reason=TOO_SLOW, error_message=TOO_SLOW)
     retry = services.registry.get(pipeline_name).retry

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from neuroflow.config import NeuroflowConfig
-from neuroflow.config.sections import Retry
+from neuroflow.config.recovery import Retry
 from neuroflow.domain import Level, Resources
 from neuroflow.errors import ConfigError, NotFoundError
 from neuroflow.orchestrator.registry import BUILT_IN, Pipeline, Registry, get_registry

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from neuroflow.config.execution import Limits
-from neuroflow.config.sections import Retry
+from neuroflow.config.recovery import Retry
 from neuroflow.domain import FailureClass, Resources, RetryDecision, RunStatus, Verdict, VerdictKind
 from neuroflow.orchestrator.retry import MAX_FREE_ATTEMPTS, RetryContext, backoff_minutes, decide
 from tests.orchestrator.builders import NOW, RESOURCES, attempt, run, session
@@ -28,11 +28,14 @@ def decision(
     rss: float | None = None,
     host: str = "",
     exclude: tuple[str, ...] = (),
+    chance: float = 0.0,
 ) -> RetryDecision:
     """Return what follows an attempt of a run of which `used` attempts have counted so far."""
     record = run(1, "qsiprep", session(1), "bids_conversion:1", RunStatus.RUNNING, attempts=used, exclude_nodes=exclude)
     verdict = Verdict(VerdictKind.FAILED, "what happened", failure=failure, max_rss_mb=rss, host=host)
-    context = RetryContext(record, attempt(number=number, resources=asked), policy, limits or Limits(), NOW)
+    context = RetryContext(
+        record, attempt(number=number, resources=asked), policy, limits or Limits(), NOW, lambda: chance
+    )
     return decide(verdict, context)
 
 
@@ -160,7 +163,7 @@ class TestFreeRetries:
         made = decision(FailureClass.NODE, host="node2", exclude=("node1",))
 
         assert made.exclude_nodes == ("node1", "node2")
-        assert "(not on node1, node2)" in made.reason
+        assert "(it failed on node1, node2)" in made.reason
 
     @pytest.mark.parametrize("host", ["node1", ""])
     def test_a_known_or_unknown_node_is_not_added(self, host: str) -> None:
