@@ -109,7 +109,7 @@ class Launcher:
             pipeline=pipeline.name,
             scope=run.scope,
             resources=request.resources,
-            exclude_nodes=excluded_nodes(self.services, run_id=run.id, where=self.services.where(pipeline)),
+            exclude_nodes=excluded_nodes(self.services, run.id, pipeline),
             command=command_line(container, scratch="@SCRATCH@"),
             run=container,
             settings=pipeline.settings,

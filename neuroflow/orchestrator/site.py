@@ -70,6 +70,14 @@ def limits_of(services: Services, pipeline: Pipeline) -> Limits:
     return effective_limits(configured, site_limits(services), partition=where.partition, qos=where.qos)
 
 
+def nodes_of(services: Services, pipeline: Pipeline) -> int | None:
+    """Return how many nodes a pipeline's partition has; None where that is not known."""
+    site = site_limits(services)
+    name = site.partition_name(placement(services, pipeline).partition)
+    limits = (site.partitions or {}).get(name or "")
+    return None if limits is None else limits.nodes
+
+
 def array_size(services: Services, pipeline: Pipeline) -> int:
     """Return how many runs of a pipeline may go out as one job array; 1: none do."""
     if services.where(pipeline) != "slurm":
