@@ -21,7 +21,12 @@ def new_run(state: StateManager, subject: str, pipeline: str = "bids_conversion"
 
 
 def end(
-    state: StateManager, run_id: int, verdict: Verdict = FAILURE, *, decision: RetryDecision = AGAIN, signature: str = ""
+    state: StateManager,
+    run_id: int,
+    verdict: Verdict = FAILURE,
+    *,
+    decision: RetryDecision = AGAIN,
+    signature: str = "",
 ) -> int:
     attempt = submit(state, run_id)
     failed = verdict is not SUCCESS
