@@ -113,9 +113,9 @@ class PipelineRetry(Section):
 class Breaker(Section):
     """When a pipeline is held because its runs fail alike."""
 
-    enabled: bool = Field(default=True, description="Whether a pipeline may be held for that.")
-    failures: int = Field(default=5, ge=2, description="Runs that must have failed alike.")
-    window: int = Field(default=10, ge=2, description="Of how many that ended last.")
+    enabled: bool = Field(default=True, description="Whether a pipeline is held when its runs fail alike.")
+    failures: int = Field(default=5, ge=2, description="So many runs failing alike hold it.")
+    window: int = Field(default=10, ge=2, description="Of so many runs that ended last.")
 
     @model_validator(mode="after")
     def _check(self) -> Breaker:

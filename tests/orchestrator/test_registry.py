@@ -117,6 +117,33 @@ class TestOverrides:
         assert registry.get("qsiprep").retry == Retry(max_attempts=2)
         assert registry.get("qsirecon").retry == Retry(max_attempts=7)
 
+    def test_a_pipelines_own_retry_keeps_what_it_does_not_name(self, tmp_path: Path) -> None:
+        general = {
+            "max_attempts": 7,
+            "initial_delay_minutes": 1,
+            "max_delay_minutes": 9,
+            "exponential_backoff": False,
+            "jitter": 0.5,
+            "classes": {"timeout": {"growth": 2, "max_attempts": 4}, "node": {"delay_minutes": 5}},
+        }
+        own = {
+            "max_attempts": 5,
+            "max_delay_minutes": 2,
+            "classes": {"timeout": {"growth": 3}, "site": {"retry": True}},
+        }
+
+        registry = registry_with(tmp_path, workflow={"retry": general}, pipelines={"qsiprep": {"retry": own}})
+
+        merged = {
+            "timeout": {"growth": 3, "max_attempts": 4},
+            "node": {"delay_minutes": 5},
+            "site": {"retry": True},
+        }
+        assert registry.get("qsiprep").retry == Retry.model_validate(
+            general | {"max_attempts": 5, "max_delay_minutes": 2, "classes": merged}
+        )
+        assert registry.get("qsirecon").retry == Retry.model_validate(general)
+
     def test_limits_come_from_the_workflow(self, tmp_path: Path) -> None:
         registry = registry_with(tmp_path, workflow={"max_concurrent": {"qsiprep": 300, "qsiparc": 0}})
 
