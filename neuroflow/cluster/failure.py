@@ -40,7 +40,7 @@ def of_record(
     if record.oom_kills and record.exit_code != 0:
         return FailureClass.OUT_OF_MEMORY, f"the kernel killed a process; it had {attempt.resources.memory_mb} MiB"
     if record.stopped_by:
-        return _stopped(attempt, record)
+        return _stopped(attempt, record, state)
     if record.missing_outputs:
         return FailureClass.NO_OUTPUT, "exit code 0, but declared outputs are missing: " + "; ".join(
             record.missing_outputs
@@ -72,12 +72,15 @@ def _by_slurm(attempt: AttemptRecord, record: ExitRecord, state: JobState) -> st
     return f"SLURM says {state.value.upper()} ({limits.get(state, ended)})"
 
 
-def _stopped(attempt: AttemptRecord, record: ExitRecord) -> tuple[FailureClass, str]:
+def _stopped(attempt: AttemptRecord, record: ExitRecord, state: JobState | None) -> tuple[FailureClass, str]:
     request_seconds = attempt.resources.time_minutes * 60
     lasted = record.ended_at - record.started_at
     if record.stopped_by in ("SIGUSR2", "SIGXCPU", "TIME_LIMIT") or lasted >= _TIME_SHARE * request_seconds:
         text = f"stopped by {record.stopped_by} after {lasted / 60:.0f} of {attempt.resources.time_minutes} min"
         return FailureClass.TIMEOUT, text
+    if attempt.where == "slurm" and state is None:
+        # slurmd does so to the steps of a job that its controller has forgotten. A person's scancel, SLURM would know.
+        return FailureClass.NODE, f"stopped by {record.stopped_by} on {record.host}, and SLURM does not say why"
     return FailureClass.CANCELLED, f"stopped by {record.stopped_by} after {lasted / 60:.0f} min"
 
 

@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 # A run may have ended many attempts; of so many for each run that counts, none is missed in practice.
 ATTEMPTS_PER_RUN = 10
 _LONGEST_EXAMPLE = 300
+# What is not the run's fault proves something of the pipeline only when the same run meets it again and again.
+_FREE = frozenset({FailureClass.NODE, FailureClass.PREEMPTED})
+_FREE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,17 @@ def tripped(outcomes: Sequence[AttemptRecord], policy: Breaker) -> Trip | None:
     last = list(newest.values())[: policy.window]
     alike: dict[str, list[AttemptRecord]] = defaultdict(list)
     for attempt in last:
-        if attempt.status is AttemptStatus.FAILED and attempt.signature:
+        if attempt.status is AttemptStatus.FAILED and attempt.signature and not _is_bad_luck(attempt):
             alike[attempt.signature].append(attempt)
     most = max(alike.values(), key=len, default=[])
     if len(most) < policy.failures:
         return None
     example = " ".join(most[0].message.split())[:_LONGEST_EXAMPLE]
     return Trip(most[0].signature, most[0].failure, len(most), len(last), example)
+
+
+def _is_bad_luck(attempt: AttemptRecord) -> bool:
+    return attempt.failure in _FREE and attempt.number < _FREE_ATTEMPTS
 
 
 def check_pipelines(services: Services, names: Iterable[str]) -> tuple[str, ...]:

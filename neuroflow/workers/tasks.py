@@ -21,10 +21,11 @@ from neuroflow.domain import (
 )
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
-from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
+from neuroflow.orchestrator.reconcile import Poller
 from neuroflow.orchestrator.rounds import look
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
+from neuroflow.orchestrator.stale import clean_up_stale
 from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services

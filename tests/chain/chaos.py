@@ -14,6 +14,7 @@ from pathlib import Path
 from neuroflow.domain import AttemptStatus
 from neuroflow.orchestrator.services import Services
 from tests.chain.fast_pipeline import FastSite
+from tests.support.commands import run
 from tests.support.redis_server import RedisServer
 
 CLUSTER = Path(__file__).resolve().parents[1] / "cluster" / "services.sh"
@@ -134,7 +135,7 @@ class Chaos:
         ]
 
     def _cluster(self, *arguments: str) -> None:
-        subprocess.run([CLUSTER, *arguments], check=True, capture_output=True, timeout=200)
+        run([str(CLUSTER), *arguments], seconds=200)
 
     def _on_a_job(self, *command: str) -> str | None:
         """Do something to a running job of this site."""

@@ -83,6 +83,7 @@ def test_a_chain_survives_everything_at_once(chaos: Chaos) -> None:
     chaos.dice.shuffle(events)
     for event in events:
         time.sleep(PAUSE_SECONDS)
+        print(f"{time.strftime('%H:%M:%S')} {event.__name__}", flush=True)
         event()
     settle(chaos.services)
     runs = chaos.services.state.list_runs()

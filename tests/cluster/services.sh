@@ -230,6 +230,8 @@ crash() { # PROGRAM
     configuration_is_ours || fail "the cluster that answers was not started by this script: nothing is killed"
     pid=$(pid_of "$1" "$CLUSTER_DIR/run/$1.pid") || fail "$1 is not running"
     kill -KILL "$pid"
+    # Or `up` would take the dying process for a living one.
+    while pid_of "$1" "$CLUSTER_DIR/run/$1.pid" >/dev/null; do sleep 0.1; done
 }
 
 status() {

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.cluster import claim
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
-from neuroflow.domain import AttemptStatus, Level, Resources, RunProposal
+from neuroflow.domain import AttemptStatus, Level, Resources, RunProposal, RunStatus
 from neuroflow.orchestrator.reconcile import Poller
 from neuroflow.orchestrator.registry import get_registry
 from neuroflow.orchestrator.services import Services
@@ -105,7 +106,7 @@ def test_a_round_makes_one_call_of_each_and_judges_everything(services: Services
 def test_lost_submissions_are_made_anew_only_if_both_answered_and_neither_knows_them(
     services: Services, clock: Clock
 ) -> None:
-    clock.now = NOW + timedelta(hours=1)
+    clock.now = NOW + timedelta(minutes=6)
     silent = FakeTransport(squeue="", sacct=hung())
     polled(services, silent, clock).poll()
     assert len(services.state.open_attempts()) == ATTEMPTS
@@ -115,6 +116,36 @@ def test_lost_submissions_are_made_anew_only_if_both_answered_and_neither_knows_
     left = services.state.open_attempts()
     assert {attempt.status for attempt in left} == {AttemptStatus.SUBMITTED}
     assert len(left) == ATTEMPTS - len(LOST)
+
+
+def test_a_job_that_is_lost_before_it_started_is_made_anew_after_some_patience(
+    services: Services, clock: Clock
+) -> None:
+    transport = FakeTransport(squeue="", sacct="")
+    started = services.state.open_attempts()[1]
+    Path(started.folder).mkdir()
+    claim.take(Path(started.folder), started.job_id or "")
+
+    clock.now = NOW + timedelta(minutes=9)
+    assert polled(services, transport, clock).poll().unknown == ATTEMPTS - len(LOST)
+    clock.now = NOW + timedelta(minutes=10)
+    polled(services, transport, clock).poll()
+
+    assert [attempt.id for attempt in services.state.open_attempts()] == [started.id], "it may be running somewhere"
+    waiting = services.state.list_runs(status=RunStatus.RETRY_WAIT)
+    assert len(waiting) == ATTEMPTS - 1
+    assert {run.attempts for run in waiting} == {0}, "that was not the runs' fault"
+    assert services.holds() == {}, "nor the pipeline's"
+    folder = services.config.attempts_dir / "nf-11"
+    assert not claim.take(folder, "1011"), "a job that turns up all the same must stop"
+
+
+def test_nothing_is_given_up_while_a_witness_is_silent(services: Services, clock: Clock) -> None:
+    clock.now = NOW + timedelta(days=1)
+
+    polled(services, FakeTransport(squeue="", sacct=hung()), clock).poll()
+
+    assert len(services.state.open_attempts()) == ATTEMPTS
 
 
 def test_a_second_round_writes_no_audit_row(services: Services, clock: Clock) -> None:
