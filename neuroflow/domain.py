@@ -310,6 +310,8 @@ class AccountingRow:
     elapsed_seconds: int | None
     nodes: str = ""
     ended_at: float | None = None  # seconds since the epoch
+    started_at: float | None = None
+    lives: int = 1  # one more each time that SLURM has put it back into the queue; the row tells of the last
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,9 @@ class Sighting:
     queue: QueueRow | None = None
     accounting: AccountingRow | None = None
     exit_record: ExitRecord | None = None
+    accounting_silent: bool = False  # it was asked, and did not answer
+    job_id: str | None = None  # of the job that executes the attempt, or may yet
+    all_answered: bool = False  # every witness that the site has: an attempt without a job_id has no job
 
 
 @dataclass(frozen=True)
@@ -484,6 +489,18 @@ class AuditRecord:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CallStatistics:
+    """How often a program of SLURM's was called, how often it failed, and how long it took (s)."""
+
+    program: str
+    calls: int
+    failures: int
+    seconds: float
+    last_seconds: float
+    updated_at: datetime
+
+
 # --- recovery ----------------------------------------------------------------------------------
 
 
@@ -550,3 +567,71 @@ class RetryDecision:
     next_attempt_at: datetime | None = None
     resources: Resources | None = None
     exclude_nodes: tuple[str, ...] = ()
+
+
+# --- the site's limits -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartitionLimits:
+    """What a partition takes at most; None where it has no limit."""
+
+    time_minutes: int | None = None
+    memory_mb: int | None = None
+    cpus: int | None = None
+    nodes: int | None = None
+    qos: str = ""  # the partition's own, whose limits apply to every job in it
+    is_default: bool = False
+
+
+@dataclass(frozen=True)
+class Association:
+    """What one of the user's accounts allows, in one partition or in all; None where it has no limit."""
+
+    account: str
+    partition: str = ""  # empty: all
+    default_qos: str = ""
+    max_submit: int | None = None  # jobs at once, waiting or running
+    group_submit: int | None = None  # of everybody in the association
+    time_minutes: int | None = None
+
+
+@dataclass(frozen=True)
+class QosLimits:
+    """What a QOS allows; None where it has no limit."""
+
+    max_submit_per_user: int | None = None
+    max_submit_per_account: int | None = None
+    group_submit: int | None = None
+    time_minutes: int | None = None
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Nodes that are set aside for a time."""
+
+    name: str
+    start: datetime
+    end: datetime
+    is_maintenance: bool
+    all_nodes: bool
+    partitions: tuple[str, ...] = ()  # that it takes whole
+    nodes: str = ""  # as SLURM writes them
+
+
+@dataclass(frozen=True)
+class SiteLimits:
+    """What the cluster itself says that it takes; None, too, where it did not say."""
+
+    max_array_size: int | None = None  # one more than the highest index
+    max_job_count: int | None = None  # of all users
+    min_job_age_seconds: int | None = None  # how long squeue knows an ended job
+    partitions: Mapping[str, PartitionLimits] | None = None
+    associations: tuple[Association, ...] | None = None
+    qos: Mapping[str, QosLimits] | None = None
+    reservations: tuple[Reservation, ...] | None = None
+
+    def partition_name(self, wanted: str | None) -> str | None:
+        """Return the partition that a job goes to: the wanted one, or else the default one; None if not known."""
+        known = self.partitions or {}
+        return wanted or next((name for name, limits in known.items() if limits.is_default), None)

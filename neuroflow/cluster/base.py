@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from neuroflow.cluster.local import LocalCluster
-from neuroflow.cluster.request import JobRequest, Lookup
+from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import AttemptRecord, Sighting
+from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
 
 if TYPE_CHECKING:
     from neuroflow.cluster.transport import Transport
     from neuroflow.config import NeuroflowConfig
 
-__all__ = ["Cluster", "JobRequest", "Lookup", "get_cluster"]
+__all__ = ["ArrayRequest", "Cluster", "JobRequest", "Lookup", "get_cluster"]
 
 
 class Cluster(Protocol):
@@ -29,12 +29,21 @@ class Cluster(Protocol):
         """
         ...
 
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        """Hand many jobs over in one call and return their ids, in order.
+
+        Raises:
+            SubmissionRefused: when none was made.
+            SubmissionUncertain: when all of them may have been.
+        """
+        ...
+
     def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
         """Ask all witnesses about all attempts at once; the answers are by token. Never raises for a silent witness."""
         ...
 
-    def find(self, tokens: Collection[str]) -> Lookup:
-        """Search jobs by token, for attempts whose job id was lost."""
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
+        """Search the jobs of attempts by name, whatever id is known; the answers are by token."""
         ...
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
@@ -45,12 +54,20 @@ class Cluster(Protocol):
         """
         ...
 
+    def jobs_in_queue(self) -> int | None:
+        """Return how many jobs of the user wait or run, whoever submitted them; None where that can't be known."""
+        ...
+
     def render(self, job: JobRequest) -> str:
         """Return what would be submitted, as text, without writing anything."""
         ...
 
     def revoke(self, attempt: AttemptRecord) -> bool:
         """Make sure that an attempt is never executed from now on; False when a job executes, or executed, it."""
+        ...
+
+    def site_limits(self) -> SiteLimits:
+        """Ask what the cluster takes, once an hour or so; a part that is not answered is None. Never raises."""
         ...
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,10 @@ from neuroflow.cluster.process_table import (
     write_place,
 )
 from neuroflow.cluster.records import read_exit_record, write_job
-from neuroflow.cluster.request import JobRequest, Lookup
+from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
 from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, write_payload
 from neuroflow.cluster.transport import scrubbed
-from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting
+from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting, SiteLimits
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ class LocalCluster:
 
     def __init__(self, config: NeuroflowConfig) -> None:
         self._settings = config.cluster
-        self._attempts_dir = config.attempts_dir
 
     def submit(self, job: JobRequest) -> str:
         """Start the job's process and return its name, `<pid>:<start time>`."""
@@ -97,6 +96,14 @@ class LocalCluster:
         write_job(folder, job, time_limit_seconds=job.resources.time_minutes * 60.0)
         executor = LocalExecutor(job, scratch=_expanded(self._settings.scratch))
         return str(executor.submit(payload, job.folder).job_id)
+
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        """Refuse: processes are started one by one."""
+        raise SubmissionRefused("this machine takes no job arrays", transient=False, hint="")
+
+    def jobs_in_queue(self) -> int | None:
+        """Return None: nothing waits here."""
+        return None
 
     def render(self, job: JobRequest) -> str:
         """Return the command line of the job's process, and the tool's."""
@@ -107,9 +114,9 @@ class LocalCluster:
         _reap()
         return {attempt.token: _sighting(attempt) for attempt in attempts}
 
-    def find(self, tokens: Collection[str]) -> Lookup:
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         """Return the processes that have claimed their folder; whoever has not can be revoked."""
-        found = {token: claim.claimed_job_id(self._attempts_dir / token) for token in tokens}
+        found = {attempt.token: claim.claimed_job_id(Path(attempt.folder)) for attempt in attempts}
         return Lookup(answered=True, found={token: job_id for token, job_id in found.items() if job_id is not None})
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
@@ -125,6 +132,10 @@ class LocalCluster:
         folder = Path(attempt.folder)
         folder.mkdir(parents=True, exist_ok=True)
         return claim.take(folder, claim.REVOKED)
+
+    def site_limits(self) -> SiteLimits:
+        """Return no limits: a process is taken whatever it asks for."""
+        return SiteLimits()
 
 
 def _command(job: JobRequest) -> list[str]:
@@ -182,6 +193,8 @@ def _sighting(attempt: AttemptRecord) -> Sighting:
         queue=row,
         accounting=ended,
         exit_record=record,
+        job_id=job_id,
+        all_answered=True,  # whoever has not claimed its folder can be revoked
     )
 
 

@@ -25,9 +25,9 @@ STATE_OF_WORD = {
     "COMPLETING": JobState.ENDING,
     "CONFIGURING": JobState.PENDING,  # nodes are booting, nothing of the job runs yet
     "EXPEDITING": JobState.PENDING,
-    "LAUNCH_FAILED": JobState.NODE_FAIL,
+    "LAUNCH_FAILED": JobState.REQUEUED,  # the node could not start it, and has asked for it to be requeued, held
     "POWER_UP_NODE": JobState.PENDING,
-    "RECONFIG_FAIL": JobState.NODE_FAIL,
+    "RECONFIG_FAIL": JobState.REQUEUED,
     "REQUEUED": JobState.REQUEUED,
     "REQUEUE_FED": JobState.REQUEUED,
     "REQUEUE_HOLD": JobState.REQUEUED,

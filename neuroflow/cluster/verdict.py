@@ -7,6 +7,9 @@ exit record of a failure                  FAILED, once SLURM's final word is the
 no exit record, SLURM's final state       FAILED after the grace (a record may arrive late)
 nothing                                   as it was within the grace, then UNKNOWN
 squeue did not answer                     as it was: silence proves nothing
+sacct did not answer                      squeue's final word counts after the grace, but for FAILED, which sacct may
+                                          know better; without one the attempt stays open until sacct is back
+the site has no accounting                squeue's final word counts at once; else as if sacct knew nothing
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from neuroflow.cluster import failure
-from neuroflow.cluster.query import is_listed
+from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.states import ENDED_STATES
 from neuroflow.domain import (
     AttemptRecord,
@@ -47,7 +50,7 @@ class _Case:
     def __init__(self, attempt: AttemptRecord, sighting: Sighting, now: datetime, grace: timedelta) -> None:
         self.attempt = attempt
         self.sighting = sighting
-        self.record = sighting.exit_record
+        self.record = _of_last_life(sighting)
         self.now = now
         self.grace = grace
         self.source = "SLURM" if attempt.where == "slurm" else "this machine"
@@ -81,18 +84,19 @@ class _Case:
         return row.state is JobState.ENDING and self.record is not None and self._is_over(self._ended_at())
 
     def _failed_with_record(self, record: ExitRecord, state: JobState | None) -> Verdict:
-        if state is None and not self._is_over(self._ended_at()):
-            waiting = "the job has left a record of its failure; SLURM's own word is awaited"
+        if state is None and (self.sighting.accounting_silent or not self._is_over(self._ended_at())):
+            silence = ", and sacct did not answer" if self.sighting.accounting_silent else ""
+            waiting = f"the job has left a record of its failure; SLURM's own word is awaited{silence}"
             return replace(self._say(VerdictKind.RUNNING, waiting), seen=False)
         kind, reason = failure.of_record(self.attempt, record, state, self._memory())
         return self._say(VerdictKind.FAILED, reason, kind)
 
     def _ended_without_record(self, state: JobState) -> Verdict:
-        never_started = self.sighting.accounting is not None and self.sighting.accounting.elapsed_seconds == 0
+        row = self.sighting.accounting
+        never_started = row is not None and row.elapsed_seconds == 0 and row.started_at is None
         if not never_started and not self._is_over(self._ended_at()):
             waiting = f"{self.source} says {self._word()}; the job's exit record is awaited"
             return replace(self._as_it_was(waiting), seen=False)
-        row = self.sighting.accounting
         kind, reason = failure.of_state(
             self.attempt, state, word=self._word(), killed_by=row.signal if row else None, rss=self._memory()
         )
@@ -100,19 +104,35 @@ class _Case:
 
     def _not_known(self) -> Verdict:
         word = self._word()
-        asked = "squeue and sacct do" if self.sighting.accounting_answered else f"{self.source} does"
-        reason = f"{asked} not list it" + (f", though its last word is {word}" if word else "")
+        reason = self._who_is_silent() + (f", though its last word is {word}" if word else "")
         if not self._is_over(self._last_known()):
             return replace(self._as_it_was(reason), seen=False)
         return replace(self._say(VerdictKind.UNKNOWN, reason + "; it left no exit record"), seen=False)
+
+    def _who_is_silent(self) -> str:
+        if self.attempt.where != "slurm":
+            return "this machine does not list it"
+        if self.sighting.accounting_answered:
+            return "squeue and sacct do not list it"
+        if self.sighting.accounting_silent:
+            return (
+                "sacct did not answer" if self.sighting.queue else "squeue does not list it, and sacct did not answer"
+            )
+        return "squeue does not list it, and this site has no accounting"
 
     def _final_state(self) -> JobState | None:
         row, listed = self.sighting.accounting, self.sighting.queue
         if row is not None and row.state in ENDED_STATES:
             return row.state
+        if listed is None or listed.state not in ENDED_STATES:
+            return None
         # squeue's word comes first, but says FAILED where sacct will know that a step was out of memory.
-        may_come = self.sighting.accounting_answered and not self._is_over(self._ended_at())
-        return listed.state if listed is not None and listed.state in ENDED_STATES and not may_come else None
+        seen = self.sighting
+        if (seen.accounting_answered or seen.accounting_silent) and not self._is_over(self._ended_at()):
+            return None
+        if seen.accounting_silent and listed.state is JobState.FAILED and self.record is None:
+            return None
+        return listed.state
 
     def _success_reason(self, record: ExitRecord) -> str:
         state = self._final_state()
@@ -131,7 +151,7 @@ class _Case:
         """The latest end that a witness names, or else when the attempt was last known."""
         rows = (self.record, self.sighting.accounting, self.sighting.queue)
         stamps = [row.ended_at for row in rows if row is not None]
-        known = [_moment(stamp) for stamp in stamps if stamp is not None]
+        known = [end for stamp in stamps if (end := _moment(stamp)) is not None]
         # A node's clock may run ahead: an end in the future must not keep the attempt open.
         return max((end for end in known if end <= self.now), default=self._last_known())
 
@@ -166,13 +186,12 @@ class _Case:
         if record is None:
             if accounted is None:
                 return verdict
-            ended = None if accounted.ended_at is None else _moment(accounted.ended_at)
             return replace(
                 verdict,
                 exit_code=accounted.exit_code,
                 signal=accounted.signal,
                 max_rss_mb=accounted.max_rss_mb,
-                ended_at=ended,
+                ended_at=_moment(accounted.ended_at),
             )
         return replace(
             verdict,
@@ -186,10 +205,22 @@ class _Case:
         )
 
 
+def _of_last_life(sighting: Sighting) -> ExitRecord | None:
+    """Return the exit record, unless it tells of a life that SLURM has followed with another."""
+    record, row = sighting.exit_record, sighting.accounting
+    if record is None or row is None or record.published:
+        return record
+    return None if record.job_id == row.job_id and record.restart_count < row.lives - 1 else record
+
+
 def is_success(record: ExitRecord) -> bool:
     """Tell whether a record says that the tool succeeded and its checked results are published."""
     return record.exit_code == 0 and record.published and not record.missing_outputs
 
 
-def _moment(stamp: float) -> datetime:
-    return datetime.fromtimestamp(stamp, UTC)
+def _moment(stamp: float | None) -> datetime | None:
+    """Return a moment, None where none is known or a calendar can't show it."""
+    try:
+        return None if stamp is None else datetime.fromtimestamp(stamp, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -160,6 +160,11 @@ class NeuroflowConfig(BaseSettings):
         return self.paths.state_dir / "attempts"
 
     @property
+    def arrays_dir(self) -> Path:
+        """The folder of the job arrays' own folders."""
+        return self.paths.state_dir / "arrays"
+
+    @property
     def logs_dir(self) -> Path:
         """The folder of neuroflow's own logs."""
         return self.paths.state_dir / "logs"

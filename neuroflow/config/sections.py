@@ -243,6 +243,12 @@ class Celery(Section):
     default_retry_delay: int = Field(default=300, ge=1, description="First delay of a task that could not submit (s).")
     max_retries: int = Field(default=3, ge=0, description="Retries of the task itself; jobs have workflow.retry.")
 
+    hint_lifetime: int = Field(
+        default=600,
+        ge=1,
+        description="A queued run whose task nobody has taken up after this long is queued again (s): Redis lost it.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Celery:
         if self.task_time_limit <= self.task_soft_time_limit:

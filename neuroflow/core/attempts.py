@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -15,7 +14,6 @@ from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
 from neuroflow.core.store import Store, attempt_is_open
 from neuroflow.core.verdicts import retry_values
 from neuroflow.domain import (
-    OPEN_ATTEMPT_STATUSES,
     AttemptRecord,
     AttemptStatus,
     FailureClass,
@@ -25,20 +23,6 @@ from neuroflow.domain import (
 from neuroflow.errors import NotFoundError
 from neuroflow.models import AttemptRow
 
-_NOT_RUNNING = frozenset({AttemptStatus.SUBMITTING, AttemptStatus.SUBMITTED})
-
-
-@dataclass(frozen=True)
-class SeenAttempt:
-    """What one poll saw of an attempt that goes on."""
-
-    attempt_id: int
-    word: str
-    reason: str
-    running: bool
-    seen: bool  # a witness knew it
-    host: str = ""
-
 
 class AttemptState(Store):
     """Read attempts, and write what happens to them before their verdict."""
@@ -46,6 +30,17 @@ class AttemptState(Store):
     def open_attempts(self) -> list[AttemptRecord]:
         """Return the attempts without a verdict, oldest first; those of cancelled runs as well."""
         return self._attempts(records.attempts().where(attempt_is_open()).order_by(AttemptRow.id))
+
+    def newest_attempt_id(self) -> int:
+        """Return the id of the newest attempt, 0 before the first."""
+        with self._read() as session:
+            return session.scalars(select(func.coalesce(func.max(AttemptRow.id), 0))).one()
+
+    def count_attempts_since(self, attempt_id: int, *, where: str) -> int:
+        """Return how many attempts, open still, were made on a cluster after the one with that id."""
+        query = select(func.count()).where(AttemptRow.id > attempt_id, AttemptRow.where == where, attempt_is_open())
+        with self._read() as session:
+            return session.scalars(query).one()
 
     def attempts_of(self, run_id: int) -> list[AttemptRecord]:
         """Return a run's attempts, first to last."""
@@ -72,17 +67,14 @@ class AttemptState(Store):
 
         The id is stored even when the run was cancelled meanwhile: the job exists, and has to be cancelled too.
         """
+        return self.record_all_submitted({attempt_id: job_id}) == 1
+
+    def record_all_submitted(self, job_ids: Mapping[int, str]) -> int:
+        """Store the job ids of many attempts, by attempt id, in one transaction; return how many were submitting."""
         with self._write() as (session, now):
-            run_id, run_status, status = lock_attempt(session, attempt_id)
-            if status is not AttemptStatus.SUBMITTING:
-                _store_missing_job_id(session, attempt_id, job_id)
-                return False
-            cause = Cause(f"submitted as job {job_id}", now)
-            values = {"job_id": job_id, "submitted_at": now}
-            move_attempt(session, attempt_id, before=status, to=AttemptStatus.SUBMITTED, cause=cause, values=values)
-            if run_status is RunStatus.SUBMITTING:
-                move_run(session, run_id, before=run_status, to=RunStatus.SUBMITTED, cause=cause, values={})
-            return True
+            return sum(
+                _store_submitted(session, attempt_id, job_ids[attempt_id], now) for attempt_id in sorted(job_ids)
+            )
 
     def record_submission_failed(
         self,
@@ -118,51 +110,25 @@ class AttemptState(Store):
                 )
             return True
 
-    def record_sighting(
-        self, attempt_id: int, *, word: str, reason: str, running: bool, seen: bool, host: str = ""
-    ) -> None:
-        """Store what one poll saw of an attempt that goes on."""
-        self.record_sightings([SeenAttempt(attempt_id, word, reason, running, seen, host)])
-
-    def record_sightings(self, sightings: Sequence[SeenAttempt]) -> None:
-        """Store what one poll saw of many attempts, in one transaction; ended attempts are left alone."""
-        with self._write() as (session, now):
-            # In the order of ids, so that two polls at once can't lock each other out.
-            for seen in sorted(sightings, key=lambda item: item.attempt_id):
-                _store_sighting(session, seen, now)
-
     def _attempts(self, query: Select[Any]) -> list[AttemptRecord]:
         with self._read() as session:
             rows = session.execute(query).all()
         return [AttemptRecord(*row) for row in rows]
 
 
+def _store_submitted(session: Session, attempt_id: int, job_id: str, now: datetime) -> bool:
+    run_id, run_status, status = lock_attempt(session, attempt_id)
+    if status is not AttemptStatus.SUBMITTING:
+        _store_missing_job_id(session, attempt_id, job_id)
+        return False
+    cause = Cause(f"submitted as job {job_id}", now)
+    values = {"job_id": job_id, "submitted_at": now}
+    move_attempt(session, attempt_id, before=status, to=AttemptStatus.SUBMITTED, cause=cause, values=values)
+    if run_status is RunStatus.SUBMITTING:
+        move_run(session, run_id, before=run_status, to=RunStatus.SUBMITTED, cause=cause, values={})
+    return True
+
+
 def _store_missing_job_id(session: Session, attempt_id: int, job_id: str) -> None:
     statement = update(AttemptRow).where(AttemptRow.id == attempt_id, AttemptRow.job_id.is_(None))
     session.execute(statement.values(job_id=job_id))
-
-
-def _store_sighting(session: Session, seen: SeenAttempt, now: datetime) -> None:
-    run_id, run_status, status = lock_attempt(session, seen.attempt_id)
-    if status not in OPEN_ATTEMPT_STATUSES:
-        return
-    values: dict[str, Any] = {"job_word": seen.word, "job_reason": seen.reason}
-    if seen.seen:
-        values["last_seen_at"] = now
-    if seen.host:
-        values["host"] = seen.host
-    if not (seen.running and status in _NOT_RUNNING):
-        session.execute(update(AttemptRow).where(AttemptRow.id == seen.attempt_id).values(values))
-    else:
-        cause = Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now)
-        move_attempt(
-            session,
-            seen.attempt_id,
-            before=status,
-            to=AttemptStatus.RUNNING,
-            cause=cause,
-            values=values | {"started_at": now},
-        )
-    if seen.running and run_status in (RunStatus.SUBMITTING, RunStatus.SUBMITTED):
-        cause = Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now)
-        move_run(session, run_id, before=run_status, to=RunStatus.RUNNING, cause=cause, values={})

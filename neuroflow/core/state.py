@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from neuroflow.core.attempts import AttemptState, SeenAttempt
-from neuroflow.core.claims import ClaimState
+from neuroflow.core.attempts import AttemptState
+from neuroflow.core.calls import CallState
+from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.dead_letters import DeadLetterState
 from neuroflow.core.failures import FailureState
 from neuroflow.core.holds import HoldState
@@ -12,6 +13,7 @@ from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
 from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
+from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
 from neuroflow.core.verdicts import VerdictState
 from neuroflow.core.workflows import WorkflowState
@@ -24,19 +26,21 @@ class StateManager(
     RerunState,
     ClaimState,
     AttemptState,
+    SightingState,
     VerdictState,
     WorkflowState,
     DeadLetterState,
     FailureState,
     HoldState,
     ServiceState,
+    CallState,
 ):
     """Every read and write of the state database.
 
-    Each method is one transaction. A move of a run or an attempt is a compare-and-set with its audit row in the same
-    transaction; rows stay inside, callers get frozen dataclasses with aware times in UTC. Safe to share between
-    threads, and to carry into a forked process.
+    Each method is one transaction, but for `record_sightings`. A move of a run or an attempt is a compare-and-set
+    with its audit row in the same transaction; rows stay inside, callers get frozen dataclasses with aware times in
+    UTC. Safe to share between threads, and to carry into a forked process.
     """
 
 
-__all__ = ["SeenAttempt", "StateManager", "utcnow"]
+__all__ = ["NewAttempt", "SeenAttempt", "StateManager", "utcnow"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,10 +34,10 @@ from neuroflow.orchestrator.container_record import read_container_run
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
+from neuroflow.orchestrator.site import limits_of
 
 log = structlog.get_logger(__name__)
 
-POLL_KEY = "poll"
 # After sbatch's own time limit a submission can still show up in squeue or sacct this late.
 SUBMISSION_SLACK_SECONDS = 30.0
 
@@ -73,19 +73,24 @@ class Poller:
     on_ended: Callable[[Ended], None] = lambda ended: None
     random: Callable[[], float] = random.random
 
-    def poll(self) -> PollReport:
-        """Judge every open attempt and move its run accordingly."""
+    def poll(self, *, leave_out: Collection[str] = ()) -> PollReport:
+        """Judge every open attempt and move its run accordingly.
+
+        Args:
+            leave_out: clusters that are not asked this time.
+        """
         by_where: dict[str, list[AttemptRecord]] = defaultdict(list)
         for attempt in self.services.state.open_attempts():
-            by_where[attempt.where].append(attempt)
+            if attempt.where not in leave_out:
+                by_where[attempt.where].append(attempt)
         verdicts: list[tuple[AttemptRecord, Verdict]] = []
         ended: list[Ended] = []
         errors: list[str] = []
         for where, attempts in by_where.items():
             try:
                 cluster = self.services.cluster(where)
-                settled = self._settle_submissions(cluster, attempts)
-                sightings = cluster.sight(settled)
+                sightings = cluster.sight(attempts)
+                settled = self._settle_submissions(cluster, attempts, sightings)
             except ClusterError as error:
                 errors.append(f"{where}: {error}")
                 log.warning("poll.no_answer", where=where, error=str(error))
@@ -98,15 +103,13 @@ class Poller:
                 ended.append(done)
                 self.on_ended(done)
         check_pipelines(self.services, {done.attempt.pipeline for done in ended if done.verdict.failure is not None})
-        report = PollReport(
+        return PollReport(
             looked_at=sum(map(len, by_where.values())),
             running=_count(verdicts, VerdictKind.RUNNING),
             unknown=_count(verdicts, VerdictKind.UNKNOWN),
             ended=tuple(ended),
             errors=tuple(errors),
         )
-        self._remember(report)
-        return report
 
     def _judge(self, attempt: AttemptRecord, sighting: Sighting) -> Verdict:
         grace = self.services.config.cluster.accounting_grace_seconds
@@ -161,7 +164,7 @@ class Poller:
                 run=self.services.state.get_run(attempt.run_id),
                 attempt=attempt,
                 policy=self.services.registry.get(attempt.pipeline).retry,
-                limits=self.services.config.cluster.limits,
+                limits=limits_of(self.services, self.services.registry.get(attempt.pipeline)),
                 now=self.services.clock(),
                 random=self.random,
             ),
@@ -174,18 +177,18 @@ class Poller:
             return None
         return get_adapter(attempt.pipeline).result(run, record)
 
-    def _settle_submissions(self, cluster: Cluster, attempts: list[AttemptRecord]) -> list[AttemptRecord]:
-        """Find the jobs of attempts whose submission got no answer; return those with a job id."""
+    def _settle_submissions(
+        self, cluster: Cluster, attempts: list[AttemptRecord], sightings: Mapping[str, Sighting]
+    ) -> list[AttemptRecord]:
+        """Adopt the jobs that were seen of attempts whose submission got no answer; return those with a job id."""
         submitted = [attempt for attempt in attempts if attempt.status is not AttemptStatus.SUBMITTING]
-        waiting = [attempt for attempt in attempts if attempt.status is AttemptStatus.SUBMITTING]
-        if not waiting:
-            return submitted
-        lookup = cluster.find([attempt.token for attempt in waiting])
-        for attempt in waiting:
-            job_id = lookup.found.get(attempt.token)
-            if job_id is not None:
-                submitted += self._adopt(attempt, job_id)
-            elif lookup.answered and self._overdue(attempt):
+        for attempt in attempts:
+            if attempt.status is not AttemptStatus.SUBMITTING:
+                continue
+            seen = sightings[attempt.token]
+            if seen.job_id is not None:
+                submitted += self._adopt(attempt, seen.job_id)
+            elif seen.all_answered and self._overdue(attempt):
                 submitted += self._give_up(cluster, attempt)
         return submitted
 
@@ -222,18 +225,6 @@ class Poller:
         log.warning("run.submission_lost", run_id=attempt.run_id, token=attempt.token)
         return ()
 
-    def _remember(self, report: PollReport) -> None:
-        self.services.state.set_value(
-            POLL_KEY,
-            {
-                "looked_at": report.looked_at,
-                "running": report.running,
-                "unknown": report.unknown,
-                "ended": len(report.ended),
-                "errors": list(report.errors),
-            },
-        )
-
 
 def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:
     """End attempts that no witness has known for `hours`; a job that merely waits in a queue is known.
@@ -252,7 +243,7 @@ def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:
 
 def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float, now: datetime) -> bool:
     cluster = services.cluster(attempt.where)
-    lookup = cluster.find([attempt.token])
+    lookup = cluster.find([attempt])
     if (
         not lookup.answered
         or attempt.token in lookup.found

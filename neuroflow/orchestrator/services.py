@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from neuroflow.cluster.base import Cluster, get_cluster
 from neuroflow.cluster.local import LocalCluster
+from neuroflow.cluster.metered import MeteredTransport
+from neuroflow.cluster.transport import LocalTransport
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.errors import ConfigError
@@ -18,6 +20,25 @@ from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
+
+
+SLURM_BUDGET = "slurm"
+
+
+@dataclass(frozen=True)
+class SlurmMeter:
+    """The budget of SLURM calls that all processes share, in the state database."""
+
+    state: StateManager
+    per_minute: float
+
+    def take(self) -> float:
+        """Take one call; return 0, or after how many seconds to ask again."""
+        return self.state.take_call(SLURM_BUDGET, per_minute=self.per_minute)
+
+    def record(self, program: str, *, seconds: float, failed: bool) -> None:
+        """Count a call."""
+        self.state.record_call(program, seconds=seconds, failed=failed)
 
 
 @dataclass(frozen=True)
@@ -43,12 +64,18 @@ class Services:
         if check_schema:
             database.check()
         clock = utc_now
+        state = StateManager(database, clock=clock)
+        meter = SlurmMeter(state, per_minute=config.cluster.calls_per_minute)
+        transport = MeteredTransport(LocalTransport(), meter)
         return cls(
             config=config,
             database=database,
-            state=StateManager(database, clock=clock),
+            state=state,
             registry=get_registry(config),
-            clusters={config.cluster.kind: get_cluster(config), "worker": LocalCluster(config)},
+            clusters={
+                config.cluster.kind: get_cluster(config, transport=transport),
+                "worker": LocalCluster(config),
+            },
             clock=clock,
         )
 
@@ -97,7 +124,7 @@ def make_folders(config: NeuroflowConfig) -> None:
     paths = config.paths
     for folder in (paths.bids_root, paths.derivatives_root, paths.work_root):
         _make(folder, 0o755)
-    for private in (paths.state_dir, config.attempts_dir, config.logs_dir):
+    for private in (paths.state_dir, config.attempts_dir, config.arrays_dir, config.logs_dir):
         _make(private, 0o700)
 
 

@@ -20,10 +20,12 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
+from neuroflow.orchestrator.rounds import look
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
-from neuroflow.orchestrator.steps import advance, discover
+from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
@@ -48,6 +50,14 @@ def run_pipeline(
             return _run(self, services, run_id, pipeline_name)
         except SoftTimeLimitExceeded:
             return _time_limit(services, run_id, pipeline_name)
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.submit_array", max_retries=None)  # type: ignore[untyped-decorator]
+def submit_array(self: Any, run_ids: list[int], pipeline_name: str) -> dict[str, Any]:
+    """Submit the next attempts of several runs of one pipeline as one job array."""
+    with bound(self, pipeline=pipeline_name):
+        results = launch_all(get_services(), run_ids)
+        return {"success": True, "submitted": sum(result.launched for result in results), "runs": len(results)}
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.run_bids_conversion", max_retries=None)  # type: ignore[untyped-decorator]
@@ -88,18 +98,13 @@ def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.poll_jobs")  # type: ignore[untyped-decorator]
 def poll_jobs(self: Any) -> dict[str, Any]:
-    """Judge every open attempt, then start what has become ready."""
-    with bound(self):
+    """Judge every open attempt, then start what has become ready; one worker at a time does."""
+    with bound(self), lease(get_services().state, POLL_LEASE) as mine:
+        if not mine:
+            return {"skipped": True}
         services = get_services()
-        seconds = max(services.config.cluster.command_timeout_seconds, services.config.cluster.poll_seconds)
-        owner = str(self.request.id)
-        if not services.state.acquire_lease("poll", owner=owner, seconds=seconds):
-            return {"skipped": True}  # another worker asks already
-        try:
-            report = Poller(services, after_verdict).poll()
-            started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
-        finally:
-            services.state.release_lease("poll", owner)
+        report = look(services, after_verdict)
+        started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
         return {
             "looked_at": report.looked_at,
             "ended": len(report.ended),
@@ -134,7 +139,7 @@ def _wait_for_worker_run(services: Services, run_id: int) -> None:
         if sighting.exit_record is not None or sighting.queue is None:
             break
         time.sleep(WORKER_POLL_SECONDS)
-    Poller(services, after_verdict).poll()
+    Poller(services, after_verdict).poll(leave_out={*services.clusters} - {attempt.where})
     advance(services, CeleryDispatcher(get_celery_app(), services.state))
 
 

@@ -61,7 +61,7 @@ def test_success(root: Path, cluster: LocalCluster) -> None:
     verdict = wait_for_verdict(cluster, attempt_of(job, job_id=job_id, where="local"))
     assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, job_id)
     assert (root / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").read_text() == "hello"
-    assert cluster.find([job.token]).found == {job.token: job_id}
+    assert cluster.find([attempt_of(job, job_id=None, where="local")]).found == {job.token: job_id}
 
 
 def test_failure_is_judged_at_once(root: Path, cluster: LocalCluster) -> None:
@@ -97,6 +97,7 @@ def test_a_payload_that_is_killed_takes_its_tool_with_it(root: Path, cluster: Lo
     assert is_gone(tool)
 
 
+@pytest.mark.slow
 def test_a_job_outlives_its_submitter_and_the_submitters_ctrl_c(root: Path, cluster: LocalCluster) -> None:
     job = python_job(root, "import time; time.sleep(1.5); " + WRITES)
     Path(job.folder).rmdir()
@@ -122,6 +123,7 @@ os.killpg(0, signal.SIGINT)
     assert wait_for_verdict(cluster, attempt).kind is VerdictKind.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_the_wall_time_is_kept(root: Path, cluster: LocalCluster) -> None:
     job = python_job(root, SLEEPS, resources=Resources(cpus=1, memory_mb=100, time_minutes=1))
     job = replace(job, resources=replace(job.resources, time_minutes=0.03))  # type: ignore[arg-type]
@@ -187,7 +189,7 @@ def test_secrets_stay_out_of_the_job(root: Path, cluster: LocalCluster, monkeypa
 
 
 def test_nothing_is_found_of_a_token_that_nobody_claimed(root: Path, cluster: LocalCluster) -> None:
-    found = cluster.find(["nf-never"])
+    found = cluster.find([attempt_of(python_job(root, WRITES), job_id=None, where="local")])
     assert (found.answered, dict(found.found)) == (True, {})
 
 

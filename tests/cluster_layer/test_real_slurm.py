@@ -168,7 +168,8 @@ def test_a_job_whose_id_was_lost_is_found_and_runs(root: Path) -> None:
     job = python_job(root, WRITES)
     with pytest.raises(SubmissionUncertain):
         cluster.submit(job)
-    found = cluster.find([job.token, "nf-never-submitted"])
+    lost = attempt_of(job, job_id=None)
+    found = cluster.find([lost, replace(lost, token="nf-never-submitted", folder=f"{job.folder}-never")])
     assert found.answered
     assert set(found.found) == {job.token}
     verdict = wait_for_verdict(cluster, attempt_of(job, job_id=found.found[job.token]))

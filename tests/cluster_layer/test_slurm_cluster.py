@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,16 @@ import pytest
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import JobState
+from neuroflow.domain import AttemptRecord, AttemptStatus, JobState
 from neuroflow.errors import CommandError, SubmissionRefused, SubmissionUncertain
-from tests.cluster_layer.builders import attempt, config_in, exit_record, python_job
+from tests.cluster_layer.builders import NOW, attempt, config_in, exit_record, python_job
 from tests.cluster_layer.fakes import Answer, FakeTransport, ended, hung
 
 FAILED = "sbatch: error: Batch job submission failed: "
 
 
 def cluster_with(root: Path, transport: FakeTransport, **cluster: object) -> SlurmCluster:
-    return SlurmCluster(config_in(root, kind="slurm", **cluster), transport=transport)
+    return SlurmCluster(config_in(root, kind="slurm", **cluster), transport=transport, clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("text", ["123\n", "123;west\n", "Welcome! job 999 is yours\n\n123\n"])
@@ -117,7 +118,7 @@ def squeue_line(job_id: str, word: str, name: str) -> str:
 
 
 def sacct_line(job_id: str, word: str, name: str) -> str:
-    return "\x1f".join((job_id, job_id, word, "0:0", "", "60", "1795502010", "n1", name)) + "\n"
+    return "\x1f".join((job_id, word, "0:0", "", "60", "1795501940", "1795501950", "1795502010", "n1", name)) + "\n"
 
 
 def test_one_squeue_and_one_sacct_answer_for_all(tmp_path: Path) -> None:
@@ -163,13 +164,14 @@ def test_a_silent_squeue_is_told_and_sacct_left_in_peace(tmp_path: Path, answer:
 
 def test_a_silent_sacct_is_told(tmp_path: Path) -> None:
     seen = cluster_with(tmp_path, FakeTransport(squeue="", sacct=hung())).sight([attempt(folder=str(tmp_path))])["nf-1"]
-    assert (seen.queue_answered, seen.accounting_answered) == (True, False)
+    assert (seen.queue_answered, seen.accounting_answered, seen.accounting_silent) == (True, False, True)
 
 
 def test_a_site_without_accounting_is_not_asked_for_it(tmp_path: Path) -> None:
     transport = FakeTransport(squeue="")
-    cluster_with(tmp_path, transport, accounting=False).sight([attempt(folder=str(tmp_path))])
+    seen = cluster_with(tmp_path, transport, accounting=False).sight([attempt(folder=str(tmp_path))])["nf-1"]
     assert transport.programs() == ["squeue"]
+    assert (seen.accounting_answered, seen.accounting_silent, seen.all_answered) == (False, False, True)
 
 
 def test_a_job_id_that_was_given_out_again_is_not_ours(tmp_path: Path) -> None:
@@ -215,12 +217,98 @@ def test_while_nobody_holds_the_claim_a_living_twin_speaks_for_the_attempt(tmp_p
     assert seen.queue.job_id == "18"
 
 
+# --- elements of arrays ---
+
+
+def element(root: Path, index: int, **changes: Any) -> AttemptRecord:
+    token = f"nf-{index}"
+    job_id = f"605_{index}"
+    made = attempt(token=token, job_id=job_id, folder=str(root / token), array_token="nf-array", array_index=index)
+    return replace(made, **changes)
+
+
+def test_each_element_has_its_own_row_of_the_arrays_name(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        squeue=squeue_line("605_1", "RUNNING", "nf-array") + squeue_line("605_11", "PENDING", "nf-array"),
+        sacct=sacct_line("605_2", "TIMEOUT", "nf-array") + sacct_line("605_[3-4]", "CANCELLED by 0", "nf-array"),
+    )
+    seen = cluster_with(tmp_path, transport).sight([element(tmp_path, index) for index in (1, 2, 4, 5, 11)])
+    queued = {token: one.queue.state for token, one in seen.items() if one.queue is not None}
+    accounted = {token: one.accounting.state for token, one in seen.items() if one.accounting is not None}
+    assert queued == {"nf-1": JobState.RUNNING, "nf-11": JobState.PENDING}
+    assert accounted == {"nf-2": JobState.TIMEOUT, "nf-4": JobState.CANCELLED}
+    assert transport.calls[1][-2:] == ("-j", "605")
+
+
+def test_an_element_whose_id_was_lost_is_found_by_the_arrays_name_and_its_index(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        squeue=squeue_line("605_1", "RUNNING", "nf-array"), sacct=sacct_line("605_2", "COMPLETED", "nf-array")
+    )
+    found = cluster_with(tmp_path, transport).find([element(tmp_path, index, job_id=None) for index in (1, 2, 3)])
+    assert (found.answered, dict(found.found)) == (True, {"nf-1": "605_1", "nf-2": "605_2"})
+    assert transport.calls[1][-2:] == ("--name", "nf-array")
+
+
+def test_an_element_is_never_cancelled_by_the_name_that_its_siblings_bear(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        squeue=squeue_line("605_1", "RUNNING", "nf-array")
+        + squeue_line("605_2", "PENDING", "nf-array")
+        + squeue_line("605_3", "COMPLETED", "nf-array"),
+        scancel="",
+    )
+    lost = [element(tmp_path, index, job_id=None) for index in (2, 3, 4)]
+    cluster_with(tmp_path, transport).cancel([element(tmp_path, 7), *lost])
+    assert [call for call in transport.calls if call[0] == "scancel"] == [("scancel", "605_7"), ("scancel", "605_2")]
+
+
+def test_where_squeue_is_silent_an_element_without_an_id_is_not_cancelled(tmp_path: Path) -> None:
+    with pytest.raises(CommandError):
+        cluster_with(tmp_path, FakeTransport(squeue=hung())).cancel([element(tmp_path, 2, job_id=None)])
+
+
+# --- one round, one call each ---
+
+
+def test_lost_and_known_ids_share_one_call_of_sacct(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        squeue="",
+        sacct=sacct_line("1", "FAILED", "a") + sacct_line("2", "TIMEOUT", "b") + sacct_line("3", "FAILED", "x"),
+    )
+    one = attempt(token="a", job_id="1", folder=str(tmp_path / "a"))
+    seen = cluster_with(tmp_path, transport).sight([one, replace(one, token="b", job_id=None, folder="/nowhere")])
+    assert transport.programs() == ["squeue", "sacct"]
+    assert transport.calls[1][-2] == "-S"
+    words = {token: sighting.accounting and sighting.accounting.word for token, sighting in seen.items()}
+    assert words == {"a": "FAILED", "b": "TIMEOUT"}
+
+
+def test_thousands_of_ended_jobs_are_asked_for_in_one_call(tmp_path: Path) -> None:
+    transport = FakeTransport(squeue="", sacct="".join(sacct_line(str(n), "FAILED", f"t{n}") for n in range(3000)))
+    attempts = [attempt(token=f"t{n}", job_id=str(n), folder=str(tmp_path / str(n))) for n in range(3000)]
+    seen = cluster_with(tmp_path, transport).sight(attempts)
+    assert transport.programs() == ["squeue", "sacct"]
+    assert all(sighting.accounting is not None for sighting in seen.values())
+
+
+def test_a_submission_that_may_be_under_way_is_not_asked_for_in_sacct(tmp_path: Path) -> None:
+    young = attempt(
+        job_id=None, status=AttemptStatus.SUBMITTING, created_at=NOW - timedelta(seconds=149), folder=str(tmp_path)
+    )
+    transport = FakeTransport(squeue="", sacct="")
+    cluster = cluster_with(tmp_path, transport)
+    seen = cluster.sight([young])["nf-1"]
+    assert (transport.programs(), seen.all_answered, seen.job_id) == (["squeue"], False, None)
+    seen = cluster.sight([replace(young, created_at=NOW - timedelta(seconds=150))])["nf-1"]
+    assert (transport.programs()[1:], seen.all_answered, seen.job_id) == (["squeue", "sacct"], True, None)
+
+
 # --- searching, cancelling, revoking ---
 
 
 def test_tokens_are_searched_in_squeue_then_in_sacct(tmp_path: Path) -> None:
     transport = FakeTransport(squeue=squeue_line("1", "PENDING", "a"), sacct=sacct_line("2", "COMPLETED", "b"))
-    found = cluster_with(tmp_path, transport).find(["a", "b", "c"])
+    attempts = [attempt(token=token, folder=str(tmp_path / token)) for token in "abc"]
+    found = cluster_with(tmp_path, transport).find(attempts)
     assert (found.answered, dict(found.found)) == (True, {"a": "1", "b": "2"})
     assert transport.calls[1][-1] == "b,c"
 
@@ -228,7 +316,7 @@ def test_tokens_are_searched_in_squeue_then_in_sacct(tmp_path: Path) -> None:
 @pytest.mark.parametrize("silent", ["squeue", "sacct"])
 def test_a_search_without_both_answers_proves_no_absence(tmp_path: Path, silent: str) -> None:
     answers: dict[str, Any] = {"squeue": "", "sacct": "", silent: hung()}
-    found = cluster_with(tmp_path, FakeTransport(**answers)).find(["a"])
+    found = cluster_with(tmp_path, FakeTransport(**answers)).find([attempt(folder=str(tmp_path))])
     assert (found.answered, dict(found.found)) == (False, {})
 
 

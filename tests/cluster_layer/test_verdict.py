@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,9 @@ def sighting(
     rss: float | None = None,
     elapsed: int | None = 60,
     ended_ago: float | None = 600,
+    accounting_silent: bool = False,
+    started: bool = False,
+    lives: int = 1,
 ) -> Sighting:
     row = None if queue is None else QueueRow("17", "nf-1", queue, queue.value.upper(), reason="Priority")
     ended_at = None if ended_ago is None else NOW.timestamp() - ended_ago
@@ -43,7 +47,8 @@ def sighting(
     if accounting is not None:
         word = accounting.value.upper()
         account = AccountingRow("17", "nf-1", accounting, word, 0, signal, rss, elapsed, "n1", ended_at)
-    return Sighting(queue_answered, accounting_answered, row, account, record)
+        account = replace(account, started_at=ended_at if started else None, lives=lives)
+    return Sighting(queue_answered, accounting_answered, row, account, record, accounting_silent)
 
 
 def verdict(seen: Sighting, one: AttemptRecord | None = None) -> Verdict:
@@ -188,6 +193,68 @@ def test_without_a_record_slurms_word_counts_after_the_grace(state: JobState, fa
 def test_a_job_cancelled_before_it_started_needs_no_grace() -> None:
     found = verdict(sighting(accounting=JobState.CANCELLED, elapsed=0, ended_ago=1))
     assert found.failure is FailureClass.CANCELLED
+
+
+def test_a_job_that_failed_within_its_first_second_may_still_leave_a_record() -> None:
+    young = sighting(accounting=JobState.FAILED, elapsed=0, started=True, ended_ago=GRACE - 1)
+    assert verdict(young).kind is VerdictKind.PENDING
+
+
+# --- sites without accounting, and sacct away ---
+
+
+def without_accounting(**changes: Any) -> Sighting:
+    return sighting(**{"accounting_answered": False, **changes})
+
+
+def sacct_away(**changes: Any) -> Sighting:
+    return sighting(**{"accounting_answered": False, "accounting_silent": True, **changes})
+
+
+LONG_AGO = {"last_seen_at": NOW - timedelta(seconds=GRACE)}
+
+
+def test_without_accounting_squeue_and_records_decide_and_the_words_say_so() -> None:
+    failed = exit_record(exit_code=1, published=False, ended_ago=GRACE)
+    assert verdict(without_accounting(record=exit_record())).kind is VerdictKind.SUCCEEDED
+    assert verdict(without_accounting(record=failed)).failure is FailureClass.APPLICATION
+    assert verdict(without_accounting(queue=JobState.TIMEOUT, record=failed)).failure is FailureClass.TIMEOUT
+    assert verdict(without_accounting(queue=JobState.NODE_FAIL), attempt(**LONG_AGO)).failure is FailureClass.NODE
+    found = verdict(without_accounting(), attempt(**LONG_AGO))
+    assert found.kind is VerdictKind.UNKNOWN
+    assert found.reason.startswith("squeue does not list it, and this site has no accounting")
+
+
+@pytest.mark.parametrize("record", [None, exit_record(exit_code=143, signal=15, stopped_by="SIGTERM", published=False)])
+def test_while_sacct_is_away_a_job_that_squeue_has_forgotten_is_not_judged(record: ExitRecord | None) -> None:
+    record = record and replace(record, ended_at=NOW.timestamp() - 9999)
+    found = verdict(sacct_away(record=record), attempt(**LONG_AGO))
+    assert found.kind in (VerdictKind.RUNNING, VerdictKind.UNKNOWN)
+    assert (found.failure, found.seen) == (None, False)
+    assert "sacct did not answer" in found.reason
+
+
+def test_while_sacct_is_away_squeues_final_word_and_a_record_are_enough() -> None:
+    record = exit_record(exit_code=143, signal=15, stopped_by="SIGTERM", published=False, ended_ago=GRACE)
+    assert verdict(sacct_away(queue=JobState.PREEMPTED, record=record)).failure is FailureClass.PREEMPTED
+    young = replace(record, ended_at=NOW.timestamp() - GRACE + 1)
+    assert verdict(sacct_away(queue=JobState.PREEMPTED, record=young)).kind is VerdictKind.RUNNING
+
+
+def test_while_sacct_is_away_failed_without_a_record_may_yet_be_out_of_memory() -> None:
+    found = verdict(sacct_away(queue=JobState.FAILED), attempt(**LONG_AGO))
+    assert (found.kind, found.failure) == (VerdictKind.UNKNOWN, None)
+    assert verdict(sacct_away(queue=JobState.TIMEOUT), attempt(**LONG_AGO)).failure is FailureClass.TIMEOUT
+
+
+def test_the_record_of_an_earlier_life_does_not_explain_a_later_one() -> None:
+    record = exit_record(exit_code=143, signal=15, stopped_by="SIGTERM", published=False, ended_ago=9999)
+    seen = sighting(accounting=JobState.FAILED, record=record, lives=2)
+    assert verdict(seen).failure is FailureClass.NODE
+    seen = sighting(accounting=JobState.FAILED, record=replace(record, restart_count=1), lives=2)
+    assert verdict(seen).failure is FailureClass.CANCELLED
+    seen = sighting(accounting=JobState.NODE_FAIL, record=replace(record, published=True, exit_code=0), lives=2)
+    assert verdict(seen).kind is VerdictKind.SUCCEEDED
 
 
 def test_killed_at_its_memory_without_a_record_is_out_of_memory() -> None:

@@ -190,6 +190,27 @@ def test_many_sightings_are_stored_at_once_and_leave_ended_attempts_alone(
     assert statuses == [AttemptStatus.SUCCEEDED, AttemptStatus.RUNNING]
 
 
+def test_unchanged_attempts_are_only_seen_again(state: StateManager, session: SessionRecord, clock: FakeClock) -> None:
+    attempts = [submit(state, open_run(state, session, name).id) for name in ("a", "b", "c")]
+    state.record_sightings([SeenAttempt(one.id, "PENDING", "Priority", False, True, "n1") for one in attempts])
+    before, audit = [state.get_attempt(one.id) for one in attempts], state.list_audit()
+    first, second, third = attempts
+    clock.advance(minutes=1)
+    state.record_sightings(
+        [
+            SeenAttempt(first.id, "PENDING", "Priority", False, True),
+            SeenAttempt(second.id, "PENDING", "Resources", False, True),
+            SeenAttempt(third.id, "PENDING", "not listed", False, False),
+        ]
+    )
+    assert [state.get_attempt(one.id) for one in attempts] == [
+        replace(before[0], last_seen_at=clock.now),
+        replace(before[1], last_seen_at=clock.now, job_reason="Resources"),
+        replace(before[2], job_reason="not listed"),
+    ]
+    assert state.list_audit() == audit
+
+
 def test_success_completes_the_run(state: StateManager, run: RunRecord, clock: FakeClock) -> None:
     attempt = submit(state, run.id)
     started = clock.now

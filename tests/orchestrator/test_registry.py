@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from neuroflow.config import NeuroflowConfig
 from neuroflow.config.recovery import Retry
@@ -153,6 +154,22 @@ class TestOverrides:
 
         assert get_registry().get("bids_conversion").where == "worker"
         assert registry.get("bids_conversion").where == "cluster"
+
+    def test_qsiprep_can_run_per_session(self, tmp_path: Path) -> None:
+        settings = {"level": "session", "subject_anatomical_reference": "sessionwise"}
+
+        registry = registry_with(tmp_path, pipelines={"qsiprep": settings})
+
+        assert get_registry().get("qsiprep").level is Level.SUBJECT
+        assert registry.get("qsiprep").level is Level.SESSION
+
+    def test_sessions_that_share_an_anatomical_reference_cannot_run_apart(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match="level: session needs subject_anatomical_ref"):
+            registry_with(tmp_path, pipelines={"qsiprep": {"level": "session"}})
+
+    def test_the_others_cover_a_session_and_nothing_else(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match=r"is 'subject', but one run .* covers a session"):
+            registry_with(tmp_path, pipelines={"qsirecon": {"level": "subject"}})
 
     def test_dependencies_can_change_and_the_order_follows(self, tmp_path: Path) -> None:
         registry = registry_with(

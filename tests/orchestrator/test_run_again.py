@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +25,8 @@ class Sent:
 
     runs: list[RunRecord] = field(default_factory=list)
 
-    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
-        self.runs.append(run)
+    def send(self, runs: Sequence[RunRecord], pipeline: Pipeline) -> None:
+        self.runs += runs
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""Ask squeue: build its command line, and read its answer, without touching it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from neuroflow.cluster.job_ids import job_ids
+from neuroflow.cluster.states import ENDED_STATES, job_state
+from neuroflow.domain import JobState, QueueRow
+
+# A job name may hold '|' and blanks. It comes last, after a separator that no shell prompt produces.
+SEPARATOR = "\x1f"
+_FIELDS = ("%i", "%T", "%r", "%S", "%e", "%j")
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"  # people can read it, and it is one moment in whatever time zone
+
+
+def squeue_command(user: str) -> tuple[str, ...]:
+    """Build the call that lists all of a user's jobs, those too that ended within MinJobAge."""
+    return (
+        "env",
+        f"SLURM_TIME_FORMAT={_TIME_FORMAT}",
+        "squeue",
+        "-h",
+        "-r",
+        "-t",
+        "all",
+        "-u",
+        user,
+        "-o",
+        SEPARATOR.join(_FIELDS),
+    )
+
+
+def parse_squeue(text: str) -> tuple[QueueRow, ...]:
+    """Read squeue's answer; lines that are no job are left out."""
+    rows: list[QueueRow] = []
+    for line in text.split("\n"):
+        fields = line.split(SEPARATOR, len(_FIELDS) - 1)
+        if len(fields) != len(_FIELDS):
+            continue
+        shown, word, reason, start, end, name = (field.strip() for field in fields)
+        state = job_state(word)
+        rows.extend(
+            QueueRow(
+                job_id=job_id,
+                token=name,
+                state=state,
+                word=word,
+                reason="" if reason == "None" else reason,
+                start="" if start == "N/A" else start,
+                ended_at=_moment(end) if state in ENDED_STATES else None,  # else it is the expected end
+            )
+            for job_id in job_ids(shown)
+        )
+    return tuple(rows)
+
+
+def is_listed(row: QueueRow | None) -> bool:
+    """Tell whether squeue still counts a job among the living, or can't be understood about it."""
+    return row is not None and row.state not in ENDED_STATES and row.state is not JobState.NOT_REPORTED
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return datetime.strptime(text, _TIME_FORMAT).timestamp()
+    except (ValueError, OverflowError):
+        return None

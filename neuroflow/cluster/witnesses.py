@@ -1,0 +1,164 @@
+"""Ask squeue and sacct, each at most once for however many attempts, and lay their answers beside the exit records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from neuroflow.cluster import claim
+from neuroflow.cluster.accounting_query import parse_sacct, sacct_command
+from neuroflow.cluster.job_index import JobIndex, pick_accounted, pick_queued
+from neuroflow.cluster.queue_query import is_listed, parse_squeue, squeue_command
+from neuroflow.cluster.records import read_exit_record
+from neuroflow.cluster.request import Lookup
+from neuroflow.config.execution import Cluster as ClusterSettings
+from neuroflow.domain import AccountingRow, AttemptRecord, AttemptStatus, ExitRecord, QueueRow, Sighting
+from neuroflow.errors import CommandError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What squeue and an attempt's folder say of it."""
+
+    attempt: AttemptRecord
+    record: ExitRecord | None
+    claimed: str | None  # the job that claimed its folder
+    row: QueueRow | None
+
+    @property
+    def token(self) -> str:
+        return self.attempt.token
+
+    @property
+    def job_id(self) -> str | None:
+        return self.claimed or self.attempt.job_id
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether sacct could add nothing: the results are published, or the job is among the living."""
+        return is_listed(self.row) or (self.record is not None and self.record.published)
+
+
+class Witnesses:
+    """What SLURM and the attempts' own folders say of attempts."""
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        *,
+        user: str,
+        run: Callable[[tuple[str, ...]], str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._user = user
+        self._run = run
+        self._clock = clock
+        self._jobs_in_queue: int | None = None  # by squeue's last answer
+
+    def queue_rows(self) -> tuple[QueueRow, ...]:
+        """Return all of this user's jobs.
+
+        Raises:
+            CommandError: when squeue did not answer.
+        """
+        rows = parse_squeue(self._run(squeue_command(self._user)))
+        self._jobs_in_queue = sum(is_listed(row) for row in rows)
+        return rows
+
+    def jobs_in_queue(self) -> int | None:
+        """Return how many of this user's jobs wait or run, None when squeue does not answer.
+
+        An answer of squeue serves once: the next time it is asked again.
+        """
+        if self._jobs_in_queue is None:
+            self._queue()
+        count, self._jobs_in_queue = self._jobs_in_queue, None
+        return count
+
+    def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
+        """Gather what all witnesses say of each attempt, by token; by job name where no id is known."""
+        if not attempts:
+            return {}
+        queue = self._queue()
+        looks = [_look(attempt, queue or JobIndex(())) for attempt in attempts]
+        asked = [look for look in looks if queue is not None and self._needs_accounting(look)]
+        accounting = self._accounting(asked) if asked else None
+        sightings = {look.token: self._sighting(look, queue_answered=queue is not None) for look in looks}
+        for look in asked:
+            sightings[look.token] = _with_accounting(sightings[look.token], look, accounting)
+        return sightings
+
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
+        """Search the jobs of attempts by name, whatever id is known."""
+        sightings = self.sight([replace(attempt, job_id=None) for attempt in attempts])
+        found = {token: seen.job_id for token, seen in sightings.items() if seen.job_id is not None}
+        answered = all(seen.all_answered for token, seen in sightings.items() if token not in found)
+        return Lookup(answered=answered, found=found)
+
+    def _queue(self) -> JobIndex[QueueRow] | None:
+        try:
+            return JobIndex(self.queue_rows())
+        except CommandError as error:
+            log.warning("slurm.squeue_failed", error=str(error))
+            return None
+
+    def _accounting(self, asked: Sequence[_Look]) -> JobIndex[AccountingRow] | None:
+        command = sacct_command(
+            ids={look.job_id for look in asked if look.job_id is not None},
+            names={look.attempt.job_name for look in asked if look.job_id is None},
+            user=self._user,
+            since=min(look.attempt.created_at for look in asked),
+        )
+        try:
+            return JobIndex(parse_sacct(self._run(command)))
+        except CommandError as error:
+            log.warning("slurm.sacct_failed", error=str(error))
+            return None
+
+    def _needs_accounting(self, look: _Look) -> bool:
+        return self._settings.accounting and not look.is_settled and not self._is_being_submitted(look)
+
+    def _is_being_submitted(self, look: _Look) -> bool:
+        """Tell whether sbatch may still be at it: sacct could not know its job, and is not asked in vain."""
+        attempt = look.attempt
+        if attempt.status is not AttemptStatus.SUBMITTING or look.job_id is not None or look.row is not None:
+            return False
+        return self._clock() - attempt.created_at < timedelta(seconds=self._settings.command_timeout_seconds)
+
+    def _sighting(self, look: _Look, *, queue_answered: bool) -> Sighting:
+        return Sighting(
+            queue_answered=queue_answered,
+            accounting_answered=False,
+            queue=look.row,
+            exit_record=look.record,
+            job_id=look.claimed or (look.row.job_id if look.row is not None else look.attempt.job_id),
+            all_answered=queue_answered and (look.is_settled or not self._settings.accounting),
+        )
+
+
+def _look(attempt: AttemptRecord, queue: JobIndex[QueueRow]) -> _Look:
+    # After squeue was asked: a job that it still listed may have left its record by now.
+    folder = Path(attempt.folder)
+    claimed = claim.claimed_job_id(folder)
+    row = pick_queued(queue.of(attempt), job_id=attempt.job_id, claimed=claimed)
+    return _Look(attempt, read_exit_record(folder, token=attempt.token), claimed, row)
+
+
+def _with_accounting(sighting: Sighting, look: _Look, accounting: JobIndex[AccountingRow] | None) -> Sighting:
+    if accounting is None:
+        return replace(sighting, accounting_silent=True)
+    row = pick_accounted(accounting.of(look.attempt), job_id=look.job_id)
+    return replace(
+        sighting,
+        accounting_answered=True,
+        accounting=row,
+        job_id=sighting.job_id or (row.job_id if row is not None else None),
+        all_answered=True,
+    )

@@ -1,0 +1,127 @@
+"""One round of polling asks squeue and sacct at most once each, however many attempts are open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from neuroflow.cluster.slurm import SlurmCluster
+from neuroflow.core.database import Database
+from neuroflow.core.state import StateManager
+from neuroflow.domain import AttemptStatus, Level, Resources, RunProposal
+from neuroflow.orchestrator.reconcile import Poller
+from neuroflow.orchestrator.registry import get_registry
+from neuroflow.orchestrator.services import Services
+from tests.cluster_layer.builders import NOW, config_in
+from tests.cluster_layer.fakes import FakeTransport, hung
+from tests.support.states import add_session
+
+ATTEMPTS = 120
+LOST = range(0, ATTEMPTS, 10)  # their submission was never answered
+IN_SACCT = range(0, ATTEMPTS, 3)  # squeue knows the others
+
+
+class Clock:
+    """A clock that tests move."""
+
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def services(tmp_path: Path, clock: Clock) -> Iterator[Services]:
+    """A database with open attempts of jobs 1000, 1001, …, and no cluster yet."""
+    config = config_in(tmp_path, kind="slurm")
+    config.attempts_dir.mkdir(parents=True)
+    database = Database.from_config(config)
+    database.upgrade()
+    state = StateManager(database, clock=clock)
+    subject_id = add_session(state).subject_id
+    for number in range(ATTEMPTS):
+        proposal = RunProposal("qsiprep", Level.SUBJECT, f"sub-{number}", subject_id, None, "k", "new")
+        run = state.open_run(proposal)
+        assert run is not None
+        attempt = state.claim_run(
+            run.id,
+            token=f"nf-{number}",
+            where="slurm",
+            folder=str(config.attempts_dir / f"nf-{number}"),
+            resources=Resources(1, 1000, 60),
+            image=None,
+            limit=ATTEMPTS,
+        )
+        assert attempt is not None
+        if number not in LOST:
+            state.record_submitted(attempt.id, str(1000 + number))
+    yield Services(config, database, state, get_registry(config), {}, clock)
+    database.close()
+
+
+def polled(services: Services, transport: FakeTransport, clock: Clock) -> Poller:
+    cluster = SlurmCluster(services.config, transport=transport, clock=clock)
+    return Poller(
+        Services(services.config, services.database, services.state, services.registry, {"slurm": cluster}, clock)
+    )
+
+
+def squeue_text() -> str:
+    numbers = (number for number in range(ATTEMPTS) if number not in IN_SACCT)
+    rows = [(str(1000 + number), "PENDING", "Priority", "N/A", "N/A", f"nf-{number}") for number in numbers]
+    return "".join("\x1f".join(row) + "\n" for row in rows)
+
+
+def sacct_text() -> str:
+    start, end = str(int(NOW.timestamp())), str(int(NOW.timestamp()) + 1)
+    rows = [
+        (str(1000 + number), "TIMEOUT", "0:0", "", "1", start, start, end, "n1", f"nf-{number}") for number in IN_SACCT
+    ]
+    return "".join("\x1f".join(row) + "\n" for row in rows)
+
+
+def test_a_round_makes_one_call_of_each_and_judges_everything(services: Services, clock: Clock) -> None:
+    clock.now = NOW + timedelta(seconds=200)  # later than any sbatch would still be at it
+    transport = FakeTransport(squeue=squeue_text(), sacct=sacct_text())
+    report = polled(services, transport, clock).poll()
+    assert transport.programs() == ["squeue", "sacct"]
+    assert (report.looked_at, len(report.ended), report.errors) == (ATTEMPTS, len(IN_SACCT), ())
+    assert {ended.verdict.failure and ended.verdict.failure.value for ended in report.ended} == {"timeout"}
+    left = services.state.open_attempts()
+    assert {attempt.status for attempt in left} == {AttemptStatus.SUBMITTED}
+    assert {attempt.job_id for attempt in left} == {
+        str(1000 + number) for number in range(ATTEMPTS) if number not in IN_SACCT
+    }
+
+
+def test_lost_submissions_are_made_anew_only_if_both_answered_and_neither_knows_them(
+    services: Services, clock: Clock
+) -> None:
+    clock.now = NOW + timedelta(hours=1)
+    silent = FakeTransport(squeue="", sacct=hung())
+    polled(services, silent, clock).poll()
+    assert len(services.state.open_attempts()) == ATTEMPTS
+    transport = FakeTransport(squeue="", sacct="")
+    polled(services, transport, clock).poll()
+    assert transport.programs() == silent.programs() == ["squeue", "sacct"]
+    left = services.state.open_attempts()
+    assert {attempt.status for attempt in left} == {AttemptStatus.SUBMITTED}
+    assert len(left) == ATTEMPTS - len(LOST)
+
+
+def test_a_second_round_writes_no_audit_row(services: Services, clock: Clock) -> None:
+    transport = FakeTransport(squeue=squeue_text(), sacct="")
+    poller = polled(services, transport, clock)
+    poller.poll()
+    before = services.state.list_audit(limit=10_000)
+    poller.poll()
+    assert services.state.list_audit(limit=10_000) == before
+    assert transport.programs() == ["squeue", "sacct"] * 2
