@@ -19,6 +19,11 @@ from tests.support.states import add_session, open_run, submit
 
 
 class TestChoice:
+    @pytest.mark.parametrize(("nodes", "expected"), [(None, MOST_NODES), (4, 2), (3, 1), (1, 0), (1000, MOST_NODES)])
+    def test_never_more_than_half_of_the_partition_is_avoided(self, nodes: int | None, expected: int) -> None:
+        lost = [NodeFailure(f"cn{number}", 7) for number in range(20)]
+        assert len(nodes_to_avoid(lost, run_id=7, nodes=nodes)) == expected
+
     def test_a_run_avoids_the_nodes_that_failed_it(self) -> None:
         failures = [NodeFailure("cn2", 1), NodeFailure("cn1", 1), NodeFailure("cn9", 2)]
         assert nodes_to_avoid(failures, run_id=1) == ("cn2", "cn1")
