@@ -79,7 +79,8 @@ def code_of(attempt: AttemptRecord, verdict: Verdict, *, stderr_tail: str = "") 
     failure = verdict.failure or FailureClass.APPLICATION
     if failure in UNSIGNED:
         return ""
-    names = {*attempt.scope.split("/"), attempt.token, attempt.job_id or "", attempt.host, verdict.host}
+    ids = (attempt.token, attempt.job_name, attempt.job_id or "", attempt.host, verdict.host)
+    names = {*attempt.scope.split("/"), *ids}
     return sign(attempt.pipeline, failure, error_text(verdict, stderr_tail), names=names).code
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster.base import JobRequest, Lookup
+from neuroflow.cluster.base import ArrayRequest, JobRequest, Lookup
 from neuroflow.config.recovery import Breaker
 from neuroflow.domain import (
     AttemptRecord,
@@ -18,6 +18,7 @@ from neuroflow.domain import (
     FailureClass,
     RunStatus,
     Sighting,
+    SiteLimits,
 )
 from neuroflow.orchestrator.breaker import tripped
 from neuroflow.orchestrator.reconcile import Poller
@@ -97,8 +98,17 @@ class FakeCluster:
     def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
         return {one.token: Sighting(True, False, exit_record=self.endings.get(one.token)) for one in attempts}
 
-    def find(self, tokens: Collection[str]) -> Lookup:
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        return [f"4711_{index}" for index, _ in enumerate(array.jobs)]
+
+    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         return Lookup(True, {})
+
+    def jobs_in_queue(self) -> int | None:
+        return None
+
+    def site_limits(self) -> SiteLimits:
+        return SiteLimits()
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
         return None

@@ -105,6 +105,11 @@ def test_a_long_text_is_cut_after_it_was_cleaned() -> None:
     assert len(sign("q", FailureClass.SITE, long).text) == LONGEST_TEXT
 
 
+def test_what_follows_a_long_text_does_not_count() -> None:
+    long = "word " * (LONGEST_TEXT // 5)
+    assert code(f"{long} one detail") == code(f"{long} another")
+
+
 _LABELS = st.from_regex(r"[A-Za-z0-9]{1,12}", fullmatch=True)
 _PATHS = st.lists(st.from_regex(r"[A-Za-z0-9_.+-]{1,10}", fullmatch=True), min_size=1, max_size=5).map(
     lambda parts: "/" + "/".join(parts)
