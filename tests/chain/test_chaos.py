@@ -19,6 +19,7 @@ import pytest
 from neuroflow.domain import AttemptStatus, FailureClass, RunRecord, RunStatus
 from neuroflow.orchestrator.scheduler import plan_runs
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.stale import clean_up_stale
 from tests.chain.chaos import CLUSTER, SBATCH, Chaos
 from tests.chain.fast_pipeline import DOWNSTREAM, PIPELINE, FastSite
 from tests.chain.test_killed_submission import jobs_by_name
@@ -34,6 +35,7 @@ SESSIONS = 100 if LONG else 16
 ROUNDS = 4 if LONG else 1  # times that each event happens
 PAUSE_SECONDS = 4.0  # for the services to get on between two events
 SETTLE_SECONDS = 1800.0 if LONG else 600.0
+STALE_HOURS = 0.05
 BROKEN = ("0003", "0007")  # sessions whose data the tool can't read
 WORK = """
 case $session in 0003 | 0007) echo "can't read this image" >&2; exit 1 ;; esac
@@ -103,6 +105,7 @@ def settle(services: Services) -> None:
         if not opened and not plan.proposals and not services.state.open_attempts():
             return
         assert time.monotonic() < deadline, [(item.id, item.scope, item.status, item.reason) for item in opened]
+        clean_up_stale(services, hours=STALE_HOURS)  # beat does so once a day
         time.sleep(1.0)
 
 

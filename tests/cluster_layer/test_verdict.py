@@ -152,6 +152,14 @@ def test_a_record_explains_itself_where_slurm_only_says_failed(changes: dict[str
     assert (found.kind, found.failure) == (VerdictKind.FAILED, failure)
 
 
+def test_sigterm_that_slurm_knows_nothing_of_is_the_nodes_fault() -> None:
+    """A controller that crashed has forgotten the job, and slurmd ends what it can't account for."""
+    record = exit_record(exit_code=143, signal=15, stopped_by="SIGTERM", published=False, ended_ago=9999)
+    found = verdict(sighting(record=record), attempt(**LONG_AGO))
+    assert (found.kind, found.failure) == (VerdictKind.FAILED, FailureClass.NODE)
+    assert verdict(sighting(record=record), attempt(**LONG_AGO, where="local")).failure is FailureClass.CANCELLED
+
+
 def test_sigterm_at_the_end_of_the_requested_time_is_a_time_out() -> None:
     record = exit_record(exit_code=143, signal=15, stopped_by="SIGTERM", published=False, lasted=600)
     assert verdict(sighting(accounting=JobState.FAILED, record=record)).failure is FailureClass.TIMEOUT
