@@ -194,6 +194,7 @@ def sightings(draw: st.DrawFn) -> Sighting:
         accounting=draw(st.none() | ACCOUNTING_ROWS) if accounting == "answered" else None,
         exit_record=draw(st.none() | RECORDS),
         accounting_silent=accounting == "silent",
+        revoked=queue_answered and draw(st.booleans()),
     )
 
 
@@ -210,7 +211,7 @@ def test_a_verdict_needs_evidence_of_an_end(
     one = attempt(status=status, last_seen_at=NOW - timedelta(seconds=unseen_seconds))
     found = judge(one, seen, now=NOW, grace_seconds=grace)
     rows = [row for row in (seen.queue, seen.accounting) if row is not None]
-    has_ended = seen.exit_record is not None or any(row.state in ENDED_STATES for row in rows)
+    has_ended = seen.revoked or seen.exit_record is not None or any(row.state in ENDED_STATES for row in rows)
     success = seen.exit_record is not None and is_success(seen.exit_record)
     assert (found.kind is VerdictKind.SUCCEEDED) == success
     assert (found.kind is VerdictKind.FAILED) == (found.failure is not None)
