@@ -1,5 +1,6 @@
 # make check   linters and the fast tests: no services, under a minute
 # make test    everything, with SLURM, Apptainer, Redis and PostgreSQL where this machine can have them
+# make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (half an hour)
 # make demo    a phantom scanner and the whole way through it on this machine
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ COVERAGE_FLOOR := 80
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help venv lint check services test demo clean
+.PHONY: help venv lint check services test chaos demo clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,7 +36,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -m "not slow $(SERVICE_MARKS:%=and not %)"
+	$(BIN)/python -m pytest -n auto -m "not slow $(SERVICE_MARKS:%=and not %)"
 
 # Root on Debian can have all of them. Anyone else keeps what is there; the tests say what they skip.
 services:
@@ -48,6 +49,9 @@ services:
 
 test: venv services lint
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+chaos: venv services
+	NEUROFLOW_REQUIRE=slurm,redis NEUROFLOW_TEST_CHAOS=long $(BIN)/python -m pytest -v tests/chain/test_chaos.py
 
 demo: venv
 	$(BIN)/neuroflow demo

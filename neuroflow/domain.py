@@ -490,6 +490,49 @@ class AuditRecord:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CallStatistics:
+    """How often a program of SLURM's was called, how often it failed, and how long it took (s)."""
+
+    program: str
+    calls: int
+    failures: int
+    seconds: float
+    last_seconds: float
+    updated_at: datetime
+
+
+# --- recovery ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PipelineHold:
+    """Whether a pipeline is held, and since when it is so."""
+
+    held: bool
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class NodeFailure:
+    """A node, and the run whose attempt it took down."""
+
+    host: str
+    run_id: int
+
+
+@dataclass(frozen=True)
+class FailureCount:
+    """How often a pipeline failed in one way."""
+
+    pipeline: str
+    failure: FailureClass
+    attempts: int  # that failed, without those that were cancelled
+    runs: int  # of these attempts, and those that were refused before any attempt
+    dead_letters: int  # runs that wait for a person now
+
+
 # --- the scheduler's view ----------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ NeuroflowError                 1   anything that a user can be told in one line
 │   └── BadInputError          6   inputs that the tool would refuse
 └── ClusterError               7   SLURM, submitit or a transport
     ├── CommandError           7   an external command that failed or hung
+    │   └── CallBudgetExhausted 7  a command that was not run: too many others were
     ├── SubmissionRefused      7   sbatch said no, and the job does not exist
     ├── SubmissionUncertain    7   sbatch did not answer, the job may exist
     └── QueryFailed            7   squeue or sacct did not answer
@@ -109,6 +110,13 @@ class CommandError(ClusterError):
     def timed_out(self) -> bool:
         """Whether the command was ended by its time limit."""
         return self.returncode is None
+
+
+class CallBudgetExhausted(CommandError):
+    """Report a command that was not run, because the budget of SLURM calls is used up for now."""
+
+    def __init__(self, message: str, *, command: tuple[str, ...], hint: str) -> None:
+        super().__init__(message, command=command, exit_code=75, hint=hint)  # EX_TEMPFAIL
 
 
 class SubmissionRefused(ClusterError):

@@ -46,7 +46,7 @@ def default_outputs(request: RunRequest) -> tuple[OutputRule, ...]:
 
 
 def build(request: RunRequest) -> ContainerRun:
-    """Describe one run over all of a subject's sessions."""
+    """Describe one run over all of a subject's sessions, or over one of them."""
     settings = settings_of(request, QSIPrepSettings)
     check_labels(request)
     if not request.sessions:
@@ -60,13 +60,20 @@ def build(request: RunRequest) -> ContainerRun:
             mounts=mounts,
             outputs=outputs_of(request, default_outputs(request)),
             publish_dir=request.derivatives / "qsiprep",
-            owned=(f"sub-{request.subject}", f"sub-{request.subject}.html", f"sub-{request.subject}_*.html"),
+            owned=_owned(request),
             environment=add_templateflow(request, mounts),
             crash_globs=(f"sub-{request.subject}/**/log/**/crash-*", "logs/crash-*"),
             bad_input_patterns=BAD_INPUT,
             before=(own_command("neuroflow.adapters.dataset", "--participants", str(request.paths.bids_root)),),
         ),
     )
+
+
+def _owned(request: RunRequest) -> tuple[str, ...]:
+    subject = f"sub-{request.subject}"
+    if request.session is not None:  # sessionwise: the report lies in the session's folder too
+        return (f"{subject}/ses-{request.session}",)
+    return (subject, f"{subject}.html", f"{subject}_*.html")
 
 
 def _arguments(request: RunRequest, settings: QSIPrepSettings, mounts: Mounts) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
+from neuroflow.cli.recovery_commands import recovery_group
 from neuroflow.cli.run_commands import runs_group
 from neuroflow.cli.scan_command import scan_command
 from neuroflow.cli.session_commands import session_group
@@ -101,6 +102,7 @@ for _command in (
     init_command,
     logs_command,
     pipeline_group,
+    recovery_group,
     run_group,
     runs_group,
     scan_command,

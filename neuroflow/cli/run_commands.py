@@ -82,6 +82,8 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
             "reason": run.reason,
             "failure": run.failure,
             "error": run.error_message,
+            "signature": run.signature,
+            "resolution": run.resolution,
             "output": run.output_path,
             "next attempt": when(run.next_attempt_at),
             "started": when(run.started_at),

@@ -128,10 +128,7 @@ def rerun(app: AppContext, subject: str, session: str, pipeline: str | None, rea
 def exclude(app: AppContext, subject: str, session: str, reason: str) -> None:
     """Take a session out; runs that are under way go on."""
     services = app.services()
-    record = find_session(services, subject, session)
-    text = reason or f"excluded by {actor()}"
-    changed = services.state.set_session_excluded(record.id, True, reason=text, actor=actor())
-    click.echo(f"{changed.scope} is {changed.status}")
+    record = _set_excluded(services, subject, session, excluded=True, reason=reason or f"excluded by {actor()}")
     for run in _runs_of(services, record, open_only=True):
         click.echo(f"run {run.id} ({run.pipeline}) is {run.status}; `neuroflow runs cancel {run.id}` ends it")
 
@@ -143,11 +140,14 @@ def exclude(app: AppContext, subject: str, session: str, reason: str) -> None:
 @pass_app
 def include(app: AppContext, subject: str, session: str, reason: str) -> None:
     """Take an excluded session back in; the next scan decides how it stands."""
-    services = app.services()
+    _set_excluded(app.services(), subject, session, excluded=False, reason=reason or f"included by {actor()}")
+
+
+def _set_excluded(services: Services, subject: str, session: str, *, excluded: bool, reason: str) -> SessionRecord:
     record = find_session(services, subject, session)
-    text = reason or f"included by {actor()}"
-    changed = services.state.set_session_excluded(record.id, False, reason=text, actor=actor())
+    changed = services.state.set_session_excluded(record.id, excluded, reason=reason, actor=actor())
     click.echo(f"{changed.scope} is {changed.status}")
+    return changed
 
 
 def _runs_of(services: Services, session: SessionRecord, *, open_only: bool = False) -> list[RunRecord]:

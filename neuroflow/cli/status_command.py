@@ -28,6 +28,8 @@ def status_command(app: AppContext, as_json: bool) -> None:
     write_table(columns, [[row[name] for name in columns] for row in report["pipelines"]], empty="no pipelines")
     click.echo("\nsessions: " + ", ".join(f"{count} {status}" for status, count in report["sessions"].items()))
     click.echo(_poll_line(report["last_poll"]))
+    if report["slurm"] is not None:
+        click.echo(_slurm_line(report["slurm"], report["last_poll"]))
     for name, reason in report["held"].items():
         click.echo(f"held: {name}: {one_line(reason)} (`neuroflow pipeline resume {name}`)")
     _section(
@@ -43,6 +45,13 @@ def _poll_line(poll: dict[str, Any] | None) -> str:
     unknown = f", {poll['unknown']} that no witness knows" if poll.get("unknown") else ""
     errors = "".join(f"; no answer: {one_line(error)}" for error in poll.get("errors", ()))
     return f"last look at the jobs: {when(poll['at'])}{unknown}{errors}"
+
+
+def _slurm_line(slurm: dict[str, Any], poll: dict[str, Any] | None) -> str:
+    interval = f"asked every {poll['interval_seconds']:.0f} s now, " if poll and "interval_seconds" in poll else ""
+    answers = ", ".join(f"{row['program']} {row['calls']} ({row['mean_seconds']:.2f} s)" for row in slurm["programs"])
+    left = f"{slurm['calls_left']:.0f} of {slurm['calls_per_minute']:g} calls left in this minute"
+    return f"SLURM: {interval}{left}" + (f"; calls (mean): {answers}" if answers else "")
 
 
 def _section(title: str, lines: list[str]) -> None:

@@ -6,8 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from neuroflow.domain import RunRecord, RunStatus, SessionStatus
-from neuroflow.orchestrator.reconcile import POLL_KEY
+from neuroflow.orchestrator.rounds import POLL_KEY
 from neuroflow.orchestrator.scheduler import choose_dispatch, plan_runs
+from neuroflow.orchestrator.services import SLURM_BUDGET
+from neuroflow.orchestrator.site import admission
 
 if TYPE_CHECKING:
     from neuroflow.domain import Snapshot
@@ -31,10 +33,10 @@ def status_report(services: Services) -> dict[str, Any]:
     snapshot = services.state.snapshot()
     holds = services.holds()
     plan = plan_runs(snapshot, services.registry)
-    choice = choose_dispatch(snapshot, services.registry, holds=holds)
+    choice = choose_dispatch(snapshot, services.registry, holds=holds, admission=admission(services))
     due = Counter(proposal.pipeline for proposal in plan.proposals)
     runs = current_runs(snapshot)
-    failed = [run for run in runs if run.status is RunStatus.FAILED]
+    failed = [run for run in runs if run.status is RunStatus.FAILED and not run.resolution]
     sessions = Counter(session.status for session in snapshot.sessions)
     return {
         "schema": SCHEMA,
@@ -47,6 +49,7 @@ def status_report(services: Services) -> dict[str, Any]:
         "waits": [*plan.waits, *choice.waits],
         "held": holds,
         "last_poll": _last_poll(services),
+        "slurm": _slurm(services),
     }
 
 
@@ -70,6 +73,29 @@ def _counts(services: Services, runs: list[RunRecord]) -> list[dict[str, Any]]:
         | {column: sum(counts[name, status] for status in statuses) for column, statuses in COLUMNS.items()}
         for name in services.registry.names()
     ]
+
+
+def _slurm(services: Services) -> dict[str, Any] | None:
+    """Return how SLURM was called, None where there is none."""
+    config = services.config.cluster
+    if config.kind != "slurm":
+        return None
+    per_minute = config.calls_per_minute
+    left = services.state.calls_left(SLURM_BUDGET, per_minute=per_minute)
+    return {
+        "calls_per_minute": per_minute,
+        "calls_left": round(left, 1),
+        "programs": [
+            {
+                "program": item.program,
+                "calls": item.calls,
+                "failures": item.failures,
+                "mean_seconds": round(item.seconds / max(item.calls, 1), 3),
+                "last_seconds": round(item.last_seconds, 3),
+            }
+            for item in services.state.call_statistics()
+        ],
+    }
 
 
 def _last_poll(services: Services) -> dict[str, Any] | None:

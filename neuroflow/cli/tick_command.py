@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped
+
+if TYPE_CHECKING:
+    from neuroflow.orchestrator.reconcile import PollReport
 
 
 @click.command("tick", epilog=examples("neuroflow tick", "*/5 * * * * neuroflow --config study/neuroflow.yaml tick"))
@@ -16,16 +21,14 @@ def tick_command(app: AppContext) -> None:
 
     Safe beside running workers. Exit code 1 when a cluster did not answer or a run could not be handed over.
     """
-    from neuroflow.orchestrator.reconcile import Poller
+    from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
     services = app.services()
     outcome, problems = discover(services)
     click.echo(f"scan: {outcome.found} sessions, {outcome.ready} ready, {len(problems)} problems")
-    poll = Poller(services).poll()
-    click.echo(
-        f"poll: {poll.looked_at} attempts, {poll.running} running, {poll.unknown} unknown, {len(poll.ended)} ended"
-    )
+    poll = poll_round(services, at_once=True)
+    click.echo("poll: another process looks at the jobs just now" if poll is None else _poll_line(poll))
     dispatcher = InlineDispatcher(services)
     report = advance(services, dispatcher)
     launched = sum(result.launched for result in dispatcher.results)
@@ -33,8 +36,12 @@ def tick_command(app: AppContext) -> None:
     for result in dispatcher.results:
         if not result.launched:
             click.echo(f"run {result.run_id}: {escaped(result.message)}")
-    errors = (*poll.errors, *report.errors)
+    errors = (*(poll.errors if poll else ()), *report.errors)
     for error in errors:
         click.echo(f"error: {escaped(error)}", err=True)
     if errors:
         raise click.exceptions.Exit(1)
+
+
+def _poll_line(poll: PollReport) -> str:
+    return f"poll: {poll.looked_at} attempts, {poll.running} running, {poll.unknown} unknown, {len(poll.ended)} ended"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from neuroflow.cluster.transport import CompletedCommand
-from neuroflow.errors import CommandError, SubmissionRefused, SubmissionUncertain
+from neuroflow.errors import CallBudgetExhausted, CommandError, SubmissionRefused, SubmissionUncertain
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?", re.ASCII)
 
@@ -57,6 +57,8 @@ def job_id_of(answer: CompletedCommand) -> str:
 
 def translated(error: CommandError) -> SubmissionRefused | SubmissionUncertain:
     """Say what it means that sbatch did not start, or did not end in time."""
+    if isinstance(error, CallBudgetExhausted):
+        return SubmissionRefused(str(error), transient=True, hint=error.hint)
     if error.timed_out:
         return SubmissionUncertain(
             f"{error}; a job may exist",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from neuroflow.cluster.local import LocalCluster
-from neuroflow.cluster.request import JobRequest, Lookup
+from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from neuroflow.cluster.transport import Transport
     from neuroflow.config import NeuroflowConfig
 
-__all__ = ["Cluster", "JobRequest", "Lookup", "get_cluster"]
+__all__ = ["ArrayRequest", "Cluster", "JobRequest", "Lookup", "get_cluster"]
 
 
 class Cluster(Protocol):
@@ -26,6 +26,15 @@ class Cluster(Protocol):
         Raises:
             SubmissionRefused: when no job was made.
             SubmissionUncertain: when one may have been; `find` tells.
+        """
+        ...
+
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        """Hand many jobs over in one call and return their ids, in order.
+
+        Raises:
+            SubmissionRefused: when none was made.
+            SubmissionUncertain: when all of them may have been.
         """
         ...
 
@@ -43,6 +52,10 @@ class Cluster(Protocol):
         Raises:
             ClusterError: when the cluster did not take the order.
         """
+        ...
+
+    def jobs_in_queue(self) -> int | None:
+        """Return how many jobs of the user wait or run, whoever submitted them; None where that can't be known."""
         ...
 
     def render(self, job: JobRequest) -> str:

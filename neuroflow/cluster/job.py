@@ -102,7 +102,9 @@ def run_job(folder: str) -> int:
 def own_job_id() -> str:
     """Return this job's id: SLURM's, or the process id with its start time."""
     if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
-        return os.environ["SLURM_JOB_ID"]
+        array = os.environ.get("SLURM_ARRAY_JOB_ID")
+        # An element has a number of its own too, but squeue, sacct and scancel name it by the array's.
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
     return own_local_id()
 
 

@@ -31,7 +31,7 @@ from neuroflow.cluster.process_table import (
     write_place,
 )
 from neuroflow.cluster.records import read_exit_record, write_job
-from neuroflow.cluster.request import JobRequest, Lookup
+from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
 from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, write_payload
 from neuroflow.cluster.transport import scrubbed
 from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting, SiteLimits
@@ -96,6 +96,14 @@ class LocalCluster:
         write_job(folder, job, time_limit_seconds=job.resources.time_minutes * 60.0)
         executor = LocalExecutor(job, scratch=_expanded(self._settings.scratch))
         return str(executor.submit(payload, job.folder).job_id)
+
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        """Refuse: processes are started one by one."""
+        raise SubmissionRefused("this machine takes no job arrays", transient=False, hint="")
+
+    def jobs_in_queue(self) -> int | None:
+        """Return None: nothing waits here."""
+        return None
 
     def render(self, job: JobRequest) -> str:
         """Return the command line of the job's process, and the tool's."""

@@ -29,6 +29,16 @@ class JobRequest:
 
 
 @dataclass(frozen=True)
+class ArrayRequest:
+    """Attempts of one pipeline with one request, ready to be submitted in one call; element i is jobs[i]."""
+
+    token: str  # the name of the array's job, as an attempt's token is of a single one
+    folder: str  # the array's own: script and list of elements; each element works in its attempt's folder
+    jobs: tuple[JobRequest, ...]
+    at_once: int | None = None  # elements that may run at one time; None: no limit
+
+
+@dataclass(frozen=True)
 class Lookup:
     """The job ids found by token; whoever is not in `found` does not exist only if `answered`."""
 

@@ -6,18 +6,20 @@ import os
 import pwd
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from neuroflow.cluster import claim, site_limits
+from neuroflow.cluster.files import write_atomically
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.job_index import JobIndex
 from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.records import write_job
-from neuroflow.cluster.request import JobRequest, Lookup
-from neuroflow.cluster.submit import SlurmExecutor, check_folder, script_text
+from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
+from neuroflow.cluster.submit import ELEMENTS_NAME, SlurmExecutor, check_folder, script_text
 from neuroflow.cluster.transport import LocalTransport, Transport
 from neuroflow.cluster.witnesses import Witnesses
 from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
@@ -62,6 +64,23 @@ class SlurmCluster:
         executor = SlurmExecutor(job, self._settings, transport=self._transport)
         return str(executor.submit(payload, job.folder).job_id)
 
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        """Write the folders of an array and of its elements, call sbatch once, and return the elements' job ids."""
+        folder = Path(array.folder)
+        for job in array.jobs:
+            check_folder(job.folder)
+        check_folder(array.folder)
+        try:
+            script_text(array, self._settings)
+        except ClusterError as error:
+            raise SubmissionRefused(str(error), transient=False, hint=error.hint) from error
+        for job in array.jobs:
+            write_job(Path(job.folder), job)
+        names = "".join(f"{Path(job.folder).name}\n" for job in array.jobs)
+        write_atomically(folder / ELEMENTS_NAME, names.encode())
+        executor = SlurmExecutor(array, self._settings, transport=self._transport)
+        return [str(job.job_id) for job in executor.submit_array([partial(payload, job.folder) for job in array.jobs])]
+
     def render(self, job: JobRequest) -> str:
         """Return the sbatch script."""
         return script_text(job, self._settings)
@@ -103,6 +122,10 @@ class SlurmCluster:
     def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         """Search the jobs of attempts by name in their claims, squeue and sacct."""
         return self._witnesses.find(attempts)
+
+    def jobs_in_queue(self) -> int | None:
+        """Return how many jobs of the user wait or run: by the last look's answer, or else by asking squeue."""
+        return self._witnesses.jobs_in_queue()
 
     def site_limits(self) -> SiteLimits:
         """Ask SLURM what it takes, in five calls; a part that it does not answer is None."""

@@ -17,7 +17,7 @@ from submitit.slurm import slurm as submitit_slurm
 
 from neuroflow.cluster.answers import job_id_of, translated
 from neuroflow.cluster.files import write_atomically
-from neuroflow.cluster.request import JobRequest
+from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.template import render_script
 from neuroflow.cluster.transport import Transport
 from neuroflow.config.execution import Cluster as ClusterSettings
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PAYLOAD_NAME = "payload.pkl"
 SCRIPT_NAME = "submission.sh"
+ELEMENTS_NAME = "elements"  # of an array: one line each, the name of its attempt's folder
 # SLURM may send the warning a minute early: in a short job it would come before the tool has started.
 _EARLY_SECONDS = 60
 _SHORTEST_WARNED_SECONDS = 120
@@ -41,16 +42,15 @@ class SlurmJob(submitit_slurm.SlurmJob[None]):
 
 
 class SlurmExecutor(submitit_slurm.SlurmExecutor):
-    """submitit's executor for one attempt."""
+    """submitit's executor for one attempt, or for an array of them."""
 
     job_class = SlurmJob
 
-    def __init__(self, job: JobRequest, settings: ClusterSettings, *, transport: Transport) -> None:
-        super().__init__(job.folder)
-        self._job = job
+    def __init__(self, what: JobRequest | ArrayRequest, settings: ClusterSettings, *, transport: Transport) -> None:
+        super().__init__(what.folder)
+        self._what = what
         self._settings = settings
         self._transport = transport
-        self.parameters["time"] = job.resources.time_minutes
 
     @classmethod
     def affinity(cls) -> int:
@@ -58,9 +58,16 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
         return 2
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
-        (delayed,) = delayed_submissions
-        write_payload(self.folder, delayed, time_minutes=self._job.resources.time_minutes)
-        return [self._submit_command(self._submitit_command_str)]
+        jobs = jobs_of(self._what)
+        for job, delayed in zip(jobs, delayed_submissions, strict=True):
+            write_payload(Path(job.folder), delayed, time_minutes=job.resources.time_minutes)
+        submitted = self._submit_command(self._submitit_command_str)
+        if isinstance(self._what, JobRequest):
+            return [submitted]
+        ids = (f"{submitted.job_id}_{index}" for index in range(len(jobs)))
+        return [
+            self.job_class(folder=job.folder, job_id=job_id, tasks=[0]) for job, job_id in zip(jobs, ids, strict=True)
+        ]
 
     def _submit_command(self, command: str) -> Job[Any]:
         text = self._make_submission_file_text(command, "")
@@ -76,14 +83,21 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         """Render our template; it calls submitit in its own last line, not by `command`."""
-        return script_text(self._job, self._settings)
+        return script_text(self._what, self._settings)
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         return ["sbatch", "--parsable", str(submission_file_path)]
 
 
-def script_text(job: JobRequest, settings: ClusterSettings) -> str:
-    """Return the sbatch script of a job."""
+def jobs_of(what: JobRequest | ArrayRequest) -> tuple[JobRequest, ...]:
+    """Return the jobs of an array, or the one job."""
+    return what.jobs if isinstance(what, ArrayRequest) else (what,)
+
+
+def script_text(what: JobRequest | ArrayRequest, settings: ClusterSettings) -> str:
+    """Return the sbatch script of a job, or of an array of jobs with one request."""
+    job = jobs_of(what)[0]
+    array = what if isinstance(what, ArrayRequest) else None
     own, resources = job.settings, job.resources
     placement = (
         ("account", own.account or settings.account),
@@ -93,10 +107,13 @@ def script_text(job: JobRequest, settings: ClusterSettings) -> str:
         ("exclude", ",".join(job.exclude_nodes)),
     )
     values = {
-        "token": job.token,
+        "token": what.token,
         "pipeline": job.pipeline,
-        "scope": job.scope,
-        "folder": job.folder,
+        "scope": job.scope if array is None else f"{len(array.jobs)} runs",
+        "folder": what.folder,
+        "array": None if array is None else _array_range(array),
+        "elements": str(Path(what.folder) / ELEMENTS_NAME),
+        "attempts": str(Path(job.folder).parent),
         "cpus": resources.cpus,
         "memory_mb": resources.memory_mb,
         "time_minutes": resources.time_minutes,
@@ -110,6 +127,11 @@ def script_text(job: JobRequest, settings: ClusterSettings) -> str:
         "code_path": None if settings.python else code_path(),
     }
     return render_script(job.pipeline, values)
+
+
+def _array_range(array: ArrayRequest) -> str:
+    at_once = f"%{array.at_once}" if array.at_once else ""
+    return f"0-{len(array.jobs) - 1}{at_once}"
 
 
 def warning_seconds(wanted: int, *, time_minutes: int) -> int:

@@ -61,6 +61,7 @@ class Witnesses:
         self._user = user
         self._run = run
         self._clock = clock
+        self._jobs_in_queue: int | None = None  # by squeue's last answer
 
     def queue_rows(self) -> tuple[QueueRow, ...]:
         """Return all of this user's jobs.
@@ -68,7 +69,19 @@ class Witnesses:
         Raises:
             CommandError: when squeue did not answer.
         """
-        return parse_squeue(self._run(squeue_command(self._user)))
+        rows = parse_squeue(self._run(squeue_command(self._user)))
+        self._jobs_in_queue = sum(is_listed(row) for row in rows)
+        return rows
+
+    def jobs_in_queue(self) -> int | None:
+        """Return how many of this user's jobs wait or run, None when squeue does not answer.
+
+        An answer of squeue serves once: the next time it is asked again.
+        """
+        if self._jobs_in_queue is None:
+            self._queue()
+        count, self._jobs_in_queue = self._jobs_in_queue, None
+        return count
 
     def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
         """Gather what all witnesses say of each attempt, by token; by job name where no id is known."""

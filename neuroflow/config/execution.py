@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
-from neuroflow.config.sections import MaxConcurrent, Retry
+from neuroflow.config.recovery import PipelineRetry
+from neuroflow.config.sections import MaxConcurrent
 
 
 class Containers(Section):
@@ -59,7 +60,26 @@ class Cluster(Section):
         default=None, description="Python of the nodes with neuroflow in it; none: this one."
     )
     limits: Limits = Field(default_factory=Limits, description="The largest request that the partition takes.")
-    poll_seconds: float = Field(default=60.0, ge=1, description="Between two looks at squeue and sacct (s).")
+    poll_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        description="Shortest time between two looks at squeue and sacct (s). It grows up to fivefold while nothing "
+        "changes, and is never less than five times what SLURM took to answer.",
+    )
+    array_size: int = Field(
+        default=500,
+        ge=1,
+        description="Most ready runs of one pipeline that are submitted as one job array; 1: each by itself. "
+        "The cluster's MaxArraySize is kept to in any case.",
+    )
+    array_at_once: int | None = Field(
+        default=None, ge=1, description="Elements of one array that may run at one time (sbatch's `%N`); none: all."
+    )
+    calls_per_minute: float = Field(
+        default=60.0,
+        gt=0,
+        description="Most SLURM calls of this installation in a minute, all of its processes together.",
+    )
     command_timeout_seconds: float = Field(
         default=150.0, gt=0, description="Limit of one SLURM command (s); sbatch itself retries for up to 120 s."
     )
@@ -70,12 +90,18 @@ class Cluster(Section):
     signal_seconds: int = Field(
         default=90, ge=10, description="SLURM warns the job this long before its time limit (s)."
     )
+    exclude_node_hours: float = Field(
+        default=24.0, ge=0, description="How long a node that failed is left out of further jobs (h); 0: never."
+    )
 
 
 class PipelineSettings(Section):
     """What a site may say of one pipeline; anything left out keeps the pipeline's own default."""
 
     enabled: bool = Field(default=True, description="Whether new runs are opened.")
+    level: Literal["subject", "session"] | None = Field(
+        default=None, description="What one run covers. Only qsiprep can do both: `session` needs `sessionwise` there."
+    )
     queue: Literal["bids", "processing", "heavy_processing", "default"] | None = Field(
         default=None, description="Celery queue of its tasks."
     )
@@ -101,8 +127,15 @@ class PipelineSettings(Section):
     cpus: int | None = Field(default=None, ge=1, description="Cores.")
     memory_mb: int | None = Field(default=None, ge=1, description="Memory (MiB).")
     time_minutes: int | None = Field(default=None, ge=1, description="Wall time (min).")
+    shortest_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Before a maintenance a job may be shortened to this (min); none: it waits until afterwards.",
+    )
     gpus: int | None = Field(default=None, ge=0, description="GPUs.")
-    retry: Retry | None = Field(default=None, description="Instead of workflow.retry.")
+    retry: PipelineRetry = Field(
+        default_factory=PipelineRetry, description="Instead of workflow.retry, field by field."
+    )
     outputs: tuple[OneLine, ...] | None = Field(
         default=None,
         description="Globs of files that must exist for success, relative to the dataset; "
@@ -117,6 +150,14 @@ class PipelineSettings(Section):
     environment: dict[str, OneLine] = Field(default_factory=dict, description="Further environment variables.")
 
     in_worker_allowed: ClassVar[bool] = False
+    levels: ClassVar[tuple[str, ...]] = ("session",)
+
+    @field_validator("level")
+    @classmethod
+    def _only_what_the_tool_can_cover(cls, level: str | None) -> str | None:
+        if level is not None and level not in cls.levels:
+            raise ValueError(f"is '{level}', but one run of this pipeline covers a {cls.levels[0]}, and nothing else")
+        return level
 
     @field_validator("where")
     @classmethod
@@ -142,6 +183,8 @@ class BidsConversionSettings(PipelineSettings):
 class QSIPrepSettings(PipelineSettings):
     """QSIPrep's own settings."""
 
+    levels: ClassVar[tuple[str, ...]] = ("subject", "session")
+
     output_resolution: float = Field(default=2.0, gt=0, description="Voxel size of the output (mm), isotropic.")
     subject_anatomical_reference: Literal["first-lex", "unbiased", "sessionwise"] = Field(
         default="first-lex", description="Which anatomical image a subject's sessions are aligned to."
@@ -150,6 +193,13 @@ class QSIPrepSettings(PipelineSettings):
         default=None, description="Passed on; none: QSIPrep's default. `none` for data without a T1w."
     )
     bids_filter_file: ConfigPath | None = Field(default=None, description="JSON of PyBIDS filters.")
+
+    @model_validator(mode="after")
+    def _sessions_apart(self) -> QSIPrepSettings:
+        # Otherwise the anatomical results lie in the subject's folder, and each session's run replaces the others'.
+        if self.level == "session" and self.subject_anatomical_reference != "sessionwise":
+            raise ValueError("level: session needs subject_anatomical_reference: sessionwise")
+        return self
 
 
 class QSIReconSettings(PipelineSettings):

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from neuroflow.config.checks import missing_files
@@ -45,6 +45,16 @@ class NeuroflowConfig(BaseSettings):
     pipelines: Pipelines = Field(default_factory=Pipelines, description="Overrides of the pipelines.")
 
     _sources: tuple[Layer, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _retries_fit(self) -> Self:
+        for name in type(self.pipelines).model_fields:
+            try:
+                getattr(self.pipelines, name).retry.over(self.workflow.retry)
+            except ValidationError as error:
+                reason = error.errors(include_url=False)[0]["ctx"]["error"]
+                raise ValueError(f"pipelines.{name}.retry, over workflow.retry: {reason}") from error
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -148,6 +158,11 @@ class NeuroflowConfig(BaseSettings):
     def attempts_dir(self) -> Path:
         """The folder of the attempts' own folders."""
         return self.paths.state_dir / "attempts"
+
+    @property
+    def arrays_dir(self) -> Path:
+        """The folder of the job arrays' own folders."""
+        return self.paths.state_dir / "arrays"
 
     @property
     def logs_dir(self) -> Path:

@@ -39,7 +39,8 @@ def problem_lines(error: ValidationError, model: type[BaseModel], layers: Sequen
     lines = []
     for item in error.errors(include_url=False):
         key = tuple(part for part in item["loc"] if part != "[key]")
-        lines.append(f"{place_of(key, layers)}: {dotted(key)}: {_what(item, key, model)}".replace("\n", " "))
+        named = f"{dotted(key)}: " if key else ""  # what concerns several sections names them itself
+        lines.append(f"{place_of(key, layers)}: {named}{_what(item, key, model)}".replace("\n", " "))
     return lines
 
 

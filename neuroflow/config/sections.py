@@ -19,6 +19,7 @@ from neuroflow.config.fields import (
     Section,
     WebhookUrl,
 )
+from neuroflow.config.recovery import Breaker, Retry
 
 
 class Paths(Section):
@@ -212,24 +213,6 @@ class MaxConcurrent(Section):
         return int(value)
 
 
-class Retry(Section):
-    """What follows a failed job, unless a pipeline says otherwise."""
-
-    max_attempts: int = Field(default=3, ge=1, description="Attempts that count, per run.")
-    initial_delay_minutes: float = Field(default=5, ge=0, description="Wait before the second attempt (min).")
-    max_delay_minutes: float = Field(default=60, ge=0, description="Longest wait (min).")
-    exponential_backoff: bool = Field(default=True, description="Double the wait each time.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Retry:
-        if self.max_delay_minutes < self.initial_delay_minutes:
-            raise ValueError(
-                f"max_delay_minutes ({self.max_delay_minutes:g}) is below "
-                f"initial_delay_minutes ({self.initial_delay_minutes:g})"
-            )
-        return self
-
-
 class Notifications(Section):
     """Who is told."""
 
@@ -245,6 +228,9 @@ class Workflow(Section):
     schedule: CronString = Field(default="0 2 */3 * *", description="Cron string (UTC) of the master workflow.")
     max_concurrent: MaxConcurrent = Field(default_factory=MaxConcurrent, description="Runs in flight per pipeline.")
     retry: Retry = Field(default_factory=Retry, description="Retry policy of jobs.")
+    breaker: Breaker = Field(
+        default_factory=Breaker, description="When a pipeline is held because its runs fail alike."
+    )
     notifications: Notifications = Field(default_factory=Notifications, description="Who is told.")
 
 
@@ -256,6 +242,12 @@ class Celery(Section):
     task_time_limit: int = Field(default=86_400, ge=1, description="A task is killed after this long (s).")
     default_retry_delay: int = Field(default=300, ge=1, description="First delay of a task that could not submit (s).")
     max_retries: int = Field(default=3, ge=0, description="Retries of the task itself; jobs have workflow.retry.")
+
+    hint_lifetime: int = Field(
+        default=600,
+        ge=1,
+        description="A queued run whose task nobody has taken up after this long is queued again (s): Redis lost it.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Celery:

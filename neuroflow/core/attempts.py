@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -28,6 +30,17 @@ class AttemptState(Store):
     def open_attempts(self) -> list[AttemptRecord]:
         """Return the attempts without a verdict, oldest first; those of cancelled runs as well."""
         return self._attempts(records.attempts().where(attempt_is_open()).order_by(AttemptRow.id))
+
+    def newest_attempt_id(self) -> int:
+        """Return the id of the newest attempt, 0 before the first."""
+        with self._read() as session:
+            return session.scalars(select(func.coalesce(func.max(AttemptRow.id), 0))).one()
+
+    def count_attempts_since(self, attempt_id: int, *, where: str) -> int:
+        """Return how many attempts, open still, were made on a cluster after the one with that id."""
+        query = select(func.count()).where(AttemptRow.id > attempt_id, AttemptRow.where == where, attempt_is_open())
+        with self._read() as session:
+            return session.scalars(query).one()
 
     def attempts_of(self, run_id: int) -> list[AttemptRecord]:
         """Return a run's attempts, first to last."""
@@ -54,27 +67,36 @@ class AttemptState(Store):
 
         The id is stored even when the run was cancelled meanwhile: the job exists, and has to be cancelled too.
         """
+        return self.record_all_submitted({attempt_id: job_id}) == 1
+
+    def record_all_submitted(self, job_ids: Mapping[int, str]) -> int:
+        """Store the job ids of many attempts, by attempt id, in one transaction; return how many were submitting."""
         with self._write() as (session, now):
-            run_id, run_status, status = lock_attempt(session, attempt_id)
-            if status is not AttemptStatus.SUBMITTING:
-                _store_missing_job_id(session, attempt_id, job_id)
-                return False
-            cause = Cause(f"submitted as job {job_id}", now)
-            values = {"job_id": job_id, "submitted_at": now}
-            move_attempt(session, attempt_id, before=status, to=AttemptStatus.SUBMITTED, cause=cause, values=values)
-            if run_status is RunStatus.SUBMITTING:
-                move_run(session, run_id, before=run_status, to=RunStatus.SUBMITTED, cause=cause, values={})
-            return True
+            return sum(
+                _store_submitted(session, attempt_id, job_ids[attempt_id], now) for attempt_id in sorted(job_ids)
+            )
 
     def record_submission_failed(
-        self, attempt_id: int, *, reason: str, decision: RetryDecision, failure: FailureClass | None
+        self,
+        attempt_id: int,
+        *,
+        reason: str,
+        decision: RetryDecision,
+        failure: FailureClass | None,
+        signature: str = "",
     ) -> bool:
         """End an attempt of which no job exists, and move its run as decided; False when it isn't being submitted."""
         with self._write() as (session, now):
             run_id, run_status, status = lock_attempt(session, attempt_id)
             if status is not AttemptStatus.SUBMITTING:
                 return False
-            values = {"failure": failure, "message": reason, "counted": decision.counted, "ended_at": now}
+            values = {
+                "failure": failure,
+                "message": reason,
+                "counted": decision.counted,
+                "signature": signature,
+                "ended_at": now,
+            }
             cause = Cause(f"not submitted: {reason}", now)
             move_attempt(session, attempt_id, before=status, to=AttemptStatus.FAILED, cause=cause, values=values)
             if run_status is RunStatus.SUBMITTING:
@@ -84,7 +106,7 @@ class AttemptState(Store):
                     before=run_status,
                     to=decision.status,
                     cause=Cause(decision.reason, now),
-                    values=retry_values(decision, failure=failure, message=reason),
+                    values=retry_values(decision, failure=failure, message=reason, signature=signature),
                 )
             return True
 
@@ -92,6 +114,19 @@ class AttemptState(Store):
         with self._read() as session:
             rows = session.execute(query).all()
         return [AttemptRecord(*row) for row in rows]
+
+
+def _store_submitted(session: Session, attempt_id: int, job_id: str, now: datetime) -> bool:
+    run_id, run_status, status = lock_attempt(session, attempt_id)
+    if status is not AttemptStatus.SUBMITTING:
+        _store_missing_job_id(session, attempt_id, job_id)
+        return False
+    cause = Cause(f"submitted as job {job_id}", now)
+    values = {"job_id": job_id, "submitted_at": now}
+    move_attempt(session, attempt_id, before=status, to=AttemptStatus.SUBMITTED, cause=cause, values=values)
+    if run_status is RunStatus.SUBMITTING:
+        move_run(session, run_id, before=run_status, to=RunStatus.SUBMITTED, cause=cause, values={})
+    return True
 
 
 def _store_missing_job_id(session: Session, attempt_id: int, job_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select
@@ -15,6 +17,19 @@ from neuroflow.core.transitions import CLAIMABLE
 from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, AttemptRecord, AttemptStatus, Resources, RunStatus
 from neuroflow.errors import NotFoundError
 from neuroflow.models import AttemptRow, RunRow
+
+
+@dataclass(frozen=True)
+class NewAttempt:
+    """What is known of an attempt before it is submitted."""
+
+    run_id: int
+    token: str
+    where: str
+    folder: str
+    resources: Resources
+    image: str | None
+    array_token: str | None = None
 
 
 class ClaimState(Store):
@@ -40,44 +55,58 @@ class ClaimState(Store):
             NotFoundError: when there is no such run.
             StateError: when the token is in use.
         """
+        new = NewAttempt(run_id, token, where, folder, resources, image)
+        return next(iter(self.claim_runs([new], limit=limit)), None)
+
+    def claim_runs(self, news: Sequence[NewAttempt], *, limit: int) -> list[AttemptRecord]:
+        """Claim many runs of one pipeline in one transaction; return the attempts of those that were there to take.
+
+        Elements of an array get their index in this order, without gaps.
+
+        Raises:
+            NotFoundError: when there is no such run.
+            StateError: when a token is in use.
+        """
+        claimed: list[AttemptRecord] = []
         with self._write() as (session, now):
-            pipeline, scope = _identity(session, run_id)
-            # Claims of a pipeline pass one at a time: each counts what the others have taken.
-            alone(session, f"claim:{pipeline}")
-            before = lock_run(session, run_id)
-            if not _is_due(session, run_id, before, now):
-                return None
-            if _in_flight(session, pipeline) >= limit or _may_be_executing(session, pipeline, scope):
-                return None
-            number = (
-                1
-                + session.scalars(
-                    select(func.coalesce(func.max(AttemptRow.number), 0)).where(AttemptRow.run_id == run_id)
-                ).one()
-            )
-            cause = Cause(f"attempt {number} is being submitted", now)
-            move_run(
-                session, run_id, before=before, to=RunStatus.SUBMITTING, cause=cause, values={"next_attempt_at": None}
-            )
-            values = {
-                "run_id": run_id,
-                "number": number,
-                "token": token,
-                "status": AttemptStatus.SUBMITTING,
-                "where": where,
-                "folder": folder,
-                "job_word": "",
-                "job_reason": "",
-                "resources": resources,
-                "counted": True,
-                "message": "",
-                "host": "",
-                "image": image,
-                "created_at": now,
-            }
-            attempt_id = session.scalars(insert(AttemptRow).values(values).returning(AttemptRow.id)).one()
-            write_audit(session, _opened(attempt_id, run_id, token, cause))
-            return AttemptRecord(*session.execute(records.attempts().where(AttemptRow.id == attempt_id)).one())
+            # In the order of ids, so that two workers at once can't lock each other out.
+            for new in sorted(news, key=lambda item: item.run_id):
+                attempt_id = _claim(session, new, index=len(claimed), limit=limit, now=now)
+                if attempt_id is not None:
+                    row = session.execute(records.attempts().where(AttemptRow.id == attempt_id)).one()
+                    claimed.append(AttemptRecord(*row))
+        return claimed
+
+
+def _claim(session: Session, new: NewAttempt, *, index: int, limit: int, now: datetime) -> int | None:
+    pipeline, scope = _identity(session, new.run_id)
+    # Claims of a pipeline pass one at a time: each counts what the others have taken.
+    alone(session, f"claim:{pipeline}")
+    before = lock_run(session, new.run_id)
+    if not _is_due(session, new.run_id, before, now):
+        return None
+    if _in_flight(session, pipeline) >= limit or _may_be_executing(session, pipeline, scope):
+        return None
+    last = select(func.coalesce(func.max(AttemptRow.number), 0)).where(AttemptRow.run_id == new.run_id)
+    number = 1 + session.scalars(last).one()
+    cause = Cause(f"attempt {number} is being submitted", now)
+    move_run(session, new.run_id, before=before, to=RunStatus.SUBMITTING, cause=cause, values={"next_attempt_at": None})
+    values = {
+        **asdict(new),
+        "array_index": None if new.array_token is None else index,
+        "resources": new.resources,
+        "number": number,
+        "status": AttemptStatus.SUBMITTING,
+        "job_word": "",
+        "job_reason": "",
+        "counted": True,
+        "message": "",
+        "host": "",
+        "created_at": now,
+    }
+    attempt_id = session.scalars(insert(AttemptRow).values(values).returning(AttemptRow.id)).one()
+    write_audit(session, _opened(attempt_id, new.run_id, new.token, cause))
+    return attempt_id
 
 
 def _identity(session: Session, run_id: int) -> tuple[str, str]:

@@ -32,6 +32,7 @@ class RunFields(TypedDict, total=False):
     resources: Resources | None
     exclude_nodes: tuple[str, ...]
     superseded: bool
+    signature: str
     workflow_run_id: int | None
 
 
@@ -89,7 +90,7 @@ def _consequences(to: RunStatus, cause: Cause) -> dict[str, Any]:
     if to in ENDED_RUN_STATUSES:
         values |= {"ended_at": cause.at, "next_attempt_at": None}
     if to is RunStatus.COMPLETED:
-        values |= {"failure": None, "error_message": ""}
+        values |= {"failure": None, "error_message": "", "signature": ""}
     return values
 
 

@@ -15,13 +15,23 @@ from sqlalchemy.orm import InstrumentedAttribute
 from neuroflow.domain import (
     AttemptRecord,
     AuditRecord,
+    CallStatistics,
     KnownSession,
     RunRecord,
     SessionRecord,
     SubjectRecord,
     WorkflowRunRecord,
 )
-from neuroflow.models import AttemptRow, AuditRow, Base, RunRow, SessionRow, SubjectRow, WorkflowRunRow
+from neuroflow.models import (
+    AttemptRow,
+    AuditRow,
+    Base,
+    CallStatisticsRow,
+    RunRow,
+    SessionRow,
+    SubjectRow,
+    WorkflowRunRow,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -88,6 +98,11 @@ def attempts() -> Select[Any]:
 def workflow_runs() -> Select[Any]:
     """Select what WorkflowRunRecord takes."""
     return select(*_columns(WorkflowRunRecord, WorkflowRunRow))
+
+
+def call_statistics() -> Select[Any]:
+    """Select what CallStatistics takes."""
+    return select(*_columns(CallStatistics, CallStatisticsRow))
 
 
 @cache

@@ -49,6 +49,17 @@ class RunChangeState(Store):
             move_run(session, run_id, before=status, to=to, cause=Cause(reason, now, actor), values=_known(fields))
             return True
 
+    def queue_runs(self, run_ids: Collection[int], *, reason: str) -> int:
+        """Mark the waiting ones of some runs as queued, in one transaction; return how many were."""
+        moved = 0
+        with self._write() as (session, now):
+            for run_id in sorted(run_ids):
+                status = lock_run(session, run_id)
+                if status in (RunStatus.PENDING, RunStatus.RETRY_WAIT):
+                    move_run(session, run_id, before=status, to=RunStatus.QUEUED, cause=Cause(reason, now), values={})
+                    moved += 1
+        return moved
+
     def update_pipeline_run(
         self,
         run_id: int,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from neuroflow.core.attempts import AttemptState
-from neuroflow.core.claims import ClaimState
+from neuroflow.core.calls import CallState
+from neuroflow.core.claims import ClaimState, NewAttempt
+from neuroflow.core.dead_letters import DeadLetterState
+from neuroflow.core.failures import FailureState
+from neuroflow.core.holds import HoldState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
@@ -25,7 +29,11 @@ class StateManager(
     SightingState,
     VerdictState,
     WorkflowState,
+    DeadLetterState,
+    FailureState,
+    HoldState,
     ServiceState,
+    CallState,
 ):
     """Every read and write of the state database.
 
@@ -35,4 +43,4 @@ class StateManager(
     """
 
 
-__all__ = ["SeenAttempt", "StateManager", "utcnow"]
+__all__ = ["NewAttempt", "SeenAttempt", "StateManager", "utcnow"]

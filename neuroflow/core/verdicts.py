@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,15 +26,34 @@ from neuroflow.errors import StateError
 from neuroflow.models import AttemptRow, RunRow
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """How an attempt ended, and what follows."""
+
+    verdict: Verdict
+    decision: RetryDecision | None
+    result: AdapterResult | None
+    signature: str
+
+
 class VerdictState(Store):
     """End attempts."""
 
     def record_verdict(
-        self, attempt_id: int, verdict: Verdict, decision: RetryDecision | None, result: AdapterResult | None
+        self,
+        attempt_id: int,
+        verdict: Verdict,
+        decision: RetryDecision | None,
+        result: AdapterResult | None,
+        *,
+        signature: str = "",
     ) -> bool:
         """End an attempt, and complete its run or move it as decided; False if the attempt had ended already.
 
         A run that has ended meanwhile, because someone cancelled it, stays as it is.
+
+        Args:
+            signature: of the failure, shared by those that are alike.
 
         Raises:
             StateError: for a verdict that ends nothing, or a failure without a decision.
@@ -50,16 +70,19 @@ class VerdictState(Store):
                 before=status,
                 to=_attempt_status(verdict),
                 cause=Cause(verdict.reason, now),
-                values=_attempt_values(verdict, now) | {"counted": counted},
+                values=_attempt_values(verdict, now) | {"counted": counted, "signature": signature},
             )
             if run_status in OPEN_RUN_STATUSES:
-                _move_its_run(session, run_id, run_status, verdict=verdict, decision=decision, result=result, now=now)
+                ending = _Ending(verdict, decision, result, signature)
+                _move_its_run(session, run_id, run_status, ending=ending, now=now)
             return True
 
 
-def retry_values(decision: RetryDecision, *, failure: FailureClass | None, message: str) -> dict[str, Any]:
+def retry_values(
+    decision: RetryDecision, *, failure: FailureClass | None, message: str, signature: str = ""
+) -> dict[str, Any]:
     """Return what a decision changes in a run beside its status."""
-    values: dict[str, Any] = {"failure": failure, "error_message": message}
+    values: dict[str, Any] = {"failure": failure, "error_message": message, "signature": signature}
     if decision.counted:
         values["attempts"] = RunRow.attempts + 1
     if decision.status is RunStatus.RETRY_WAIT:
@@ -103,16 +126,8 @@ def _attempt_values(verdict: Verdict, now: datetime) -> dict[str, Any]:
     return values
 
 
-def _move_its_run(
-    session: Session,
-    run_id: int,
-    before: RunStatus,
-    *,
-    verdict: Verdict,
-    decision: RetryDecision | None,
-    result: AdapterResult | None,
-    now: datetime,
-) -> None:
+def _move_its_run(session: Session, run_id: int, before: RunStatus, *, ending: _Ending, now: datetime) -> None:
+    verdict, decision, result = ending.verdict, ending.decision, ending.result
     values: dict[str, Any] = {}
     if verdict.started_at is not None:
         values["started_at"] = func.coalesce(RunRow.started_at, verdict.started_at)
@@ -124,5 +139,5 @@ def _move_its_run(
     else:
         to, reason = decision.status, decision.reason
         message = (result.error_message if result is not None else None) or verdict.reason
-        values |= retry_values(decision, failure=verdict.failure, message=message)
+        values |= retry_values(decision, failure=verdict.failure, message=message, signature=ending.signature)
     move_run(session, run_id, before=before, to=to, cause=Cause(reason, now), values=values)

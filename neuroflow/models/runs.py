@@ -82,6 +82,7 @@ class AttemptRow(Base):
             postgresql_where=text(ATTEMPT_IS_OPEN),
         ),
         Index(None, "failure", "ended_at"),  # the recent failures of a kind
+        Index(None, "ended_at"),  # the last to end
         {"sqlite_autoincrement": True},
     )
 

@@ -28,8 +28,11 @@ from neuroflow.domain import (
 )
 from neuroflow.errors import AdapterError, BadInputError, ClusterError, SubmissionRefused, SubmissionUncertain
 from neuroflow.orchestrator.container_record import write_container_run
+from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.signature import sign_run
+from neuroflow.orchestrator.site import limits_of, shorten
 
 log = structlog.get_logger(__name__)
 
@@ -56,20 +59,13 @@ class Launcher:
     def launch(self, run_id: int) -> LaunchResult:
         """Take a run from pending to submitted, or find that another worker has."""
         run = self.services.state.get_run(run_id)
-        if run.status not in _LAUNCHABLE:
-            return LaunchResult(run_id, run.status, False, f"the run is {run.status}")
         pipeline = self.services.registry.get(run.pipeline)
-        held = self.services.holds().get(pipeline.name)
-        if held is not None:
-            return LaunchResult(run_id, run.status, False, f"{pipeline.name} is held: {held}")
-        token = new_token(run)
-        try:
-            job = self.prepare(run, token=token)
-        except AdapterError as error:
-            return self._refuse(run, error)
+        job = self.ready(run)
+        if isinstance(job, LaunchResult):
+            return job
         attempt = self.services.state.claim_run(
             run_id,
-            token=token,
+            token=job.token,
             where=self.services.where(pipeline),
             folder=job.folder,
             resources=job.resources,
@@ -77,11 +73,26 @@ class Launcher:
             limit=pipeline.max_concurrent,
         )
         if attempt is None:
-            now = self.services.state.get_run(run_id)
-            return LaunchResult(
-                run_id, now.status, False, "not claimed: taken by another worker, not due, or at the limit"
-            )
+            return self.not_claimed(run_id)
         return self._submit(run, attempt, job)
+
+    def ready(self, run: RunRecord) -> JobRequest | LaunchResult:
+        """Return the job of a run's next attempt, or why there can't be one now; a run without a command fails."""
+        if run.status not in _LAUNCHABLE:
+            return LaunchResult(run.id, run.status, False, f"the run is {run.status}")
+        held = self.services.holds().get(run.pipeline)
+        if held is not None:
+            return LaunchResult(run.id, run.status, False, f"{run.pipeline} is held: {held}")
+        run = shorten(self.services, run, self.services.registry.get(run.pipeline))
+        try:
+            return self.prepare(run, token=new_token(run))
+        except AdapterError as error:
+            return self._refuse(run, error)
+
+    def not_claimed(self, run_id: int) -> LaunchResult:
+        """Return the result for a run that another worker was faster to take, or that may not start yet."""
+        now = self.services.state.get_run(run_id)
+        return LaunchResult(run_id, now.status, False, "not claimed: taken by another worker, not due, or at the limit")
 
     def prepare(self, run: RunRecord, *, token: str) -> JobRequest:
         """Build the job of a run's next attempt, without writing anything.
@@ -98,7 +109,7 @@ class Launcher:
             pipeline=pipeline.name,
             scope=run.scope,
             resources=request.resources,
-            exclude_nodes=run.exclude_nodes,
+            exclude_nodes=excluded_nodes(self.services, run.id, pipeline),
             command=command_line(container, scratch="@SCRATCH@"),
             run=container,
             settings=pipeline.settings,
@@ -118,7 +129,7 @@ class Launcher:
             session=run.session,
             sessions=self._sessions(run),
             source_path=session.path if session else None,
-            resources=clipped(run.resources or pipeline.resources, config.cluster.limits),
+            resources=clipped(run.resources or pipeline.resources, limits_of(self.services, pipeline)),
             settings=settings,
             image=settings.image,
             version=tool_version(pipeline.name, image=settings.image, version=settings.version),
@@ -139,26 +150,20 @@ class Launcher:
         return tuple(sorted(source.session for source in sources if source.session is not None))
 
     def _submit(self, run: RunRecord, attempt: AttemptRecord, job: JobRequest) -> LaunchResult:
-        state = self.services.state
-        cluster = self.services.cluster(attempt.where)
-        bound = log.bind(run_id=run.id, pipeline=run.pipeline, scope=run.scope, token=attempt.token)
         try:
-            make_attempt_folder(Path(job.folder))
-            write_container_run(Path(job.folder), job.run)
-            job_id = cluster.submit(job)
+            write_attempt_folder(job)
+            job_id = self.services.cluster(attempt.where).submit(job)
         except SubmissionRefused as error:
-            return self._refused(run, attempt, error)
+            return self.refused(run, attempt, error)
         except SubmissionUncertain as error:
-            # The job may exist: the attempt stays `submitting` until squeue and sacct were asked for its token.
-            bound.warning("run.submission_uncertain", error=str(error))
-            return LaunchResult(run.id, RunStatus.SUBMITTING, False, str(error))
+            return uncertain(attempt, error)
         except (OSError, ClusterError) as error:
-            return self._refused(run, attempt, SubmissionRefused(str(error), transient=True))
-        state.record_submitted(attempt.id, job_id)
-        bound.info("run.submitted", job_id=job_id, attempt=attempt.number, where=attempt.where)
-        return LaunchResult(run.id, RunStatus.SUBMITTED, True, f"submitted as job {job_id}")
+            return self.refused(run, attempt, SubmissionRefused(str(error), transient=True))
+        self.services.state.record_submitted(attempt.id, job_id)
+        return submitted(attempt, job_id)
 
-    def _refused(self, run: RunRecord, attempt: AttemptRecord, error: SubmissionRefused) -> LaunchResult:
+    def refused(self, run: RunRecord, attempt: AttemptRecord, error: SubmissionRefused) -> LaunchResult:
+        """End an attempt of which no job exists; its run waits, or fails where the site will never take it."""
         celery = self.services.config.celery
         if error.transient:
             wait = timedelta(seconds=min(celery.default_retry_delay * 2 ** min(attempt.number - 1, 8), 3600))
@@ -167,15 +172,17 @@ class Launcher:
                 f"not submitted, again in {wait.total_seconds() / 60:g} min: {error}",
                 counted=False,
                 next_attempt_at=self.services.clock() + wait,
-                resources=attempt.resources,
                 exclude_nodes=run.exclude_nodes,
             )
-            failure = None
+            failure, signature = None, ""
         else:
             decision = RetryDecision(RunStatus.FAILED, f"the site refused the job: {error}", counted=False)
             failure = FailureClass.SITE
+            signature = sign_run(run, failure, str(error))
             self.services.hold(run.pipeline, reason=f"the site refused run {run.id}: {error}")
-        self.services.state.record_submission_failed(attempt.id, reason=str(error), decision=decision, failure=failure)
+        self.services.state.record_submission_failed(
+            attempt.id, reason=str(error), decision=decision, failure=failure, signature=signature
+        )
         log.error(
             "run.submission_refused", run_id=run.id, pipeline=run.pipeline, transient=error.transient, error=str(error)
         )
@@ -189,10 +196,38 @@ class Launcher:
         if not bad_input:
             self.services.hold(run.pipeline, reason=text)
         self.services.state.move_run(
-            run.id, expected=_LAUNCHABLE, to=RunStatus.FAILED, reason=text, failure=failure, error_message=text
+            run.id,
+            expected=_LAUNCHABLE,
+            to=RunStatus.FAILED,
+            reason=text,
+            failure=failure,
+            error_message=text,
+            signature=sign_run(run, failure, str(error)),
         )
         log.error("run.refused", run_id=run.id, pipeline=run.pipeline, failure=failure, error=text)
         return LaunchResult(run.id, RunStatus.FAILED, False, text)
+
+
+def submitted(attempt: AttemptRecord, job_id: str) -> LaunchResult:
+    """Say that a job exists, and is known."""
+    log.info("run.submitted", **_named(attempt), job_id=job_id, attempt=attempt.number, where=attempt.where)
+    return LaunchResult(attempt.run_id, RunStatus.SUBMITTED, True, f"submitted as job {job_id}")
+
+
+def uncertain(attempt: AttemptRecord, error: SubmissionUncertain) -> LaunchResult:
+    """Say that a job may exist: the attempt stays `submitting` until squeue and sacct were asked for its token."""
+    log.warning("run.submission_uncertain", **_named(attempt), error=str(error))
+    return LaunchResult(attempt.run_id, RunStatus.SUBMITTING, False, str(error))
+
+
+def _named(attempt: AttemptRecord) -> dict[str, object]:
+    return {"run_id": attempt.run_id, "pipeline": attempt.pipeline, "scope": attempt.scope, "token": attempt.token}
+
+
+def write_attempt_folder(job: JobRequest) -> None:
+    """Make an attempt's folder, and keep in it what was to be run."""
+    make_private_folder(Path(job.folder))
+    write_container_run(Path(job.folder), job.run)
 
 
 def new_token(run: RunRecord) -> str:
@@ -210,7 +245,7 @@ def clipped(request: Resources, limits: Limits) -> Resources:
     )
 
 
-def make_attempt_folder(folder: Path) -> None:
-    """Make an attempt's folder, closed to other users whatever the umask."""
+def make_private_folder(folder: Path) -> None:
+    """Make a folder of an attempt or array, closed to other users whatever the umask."""
     folder.mkdir(parents=True)
     os.chmod(folder, 0o700)  # noqa: PTH101

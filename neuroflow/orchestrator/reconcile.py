@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,13 +29,15 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.errors import ClusterError
+from neuroflow.orchestrator.breaker import check_pipelines
 from neuroflow.orchestrator.container_record import read_container_run
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.signature import code_of
+from neuroflow.orchestrator.site import limits_of
 
 log = structlog.get_logger(__name__)
 
-POLL_KEY = "poll"
 # After sbatch's own time limit a submission can still show up in squeue or sacct this late.
 SUBMISSION_SLACK_SECONDS = 30.0
 
@@ -68,12 +71,18 @@ class Poller:
 
     services: Services
     on_ended: Callable[[Ended], None] = lambda ended: None
+    random: Callable[[], float] = random.random
 
-    def poll(self) -> PollReport:
-        """Judge every open attempt and move its run accordingly."""
+    def poll(self, *, leave_out: Collection[str] = ()) -> PollReport:
+        """Judge every open attempt and move its run accordingly.
+
+        Args:
+            leave_out: clusters that are not asked this time.
+        """
         by_where: dict[str, list[AttemptRecord]] = defaultdict(list)
         for attempt in self.services.state.open_attempts():
-            by_where[attempt.where].append(attempt)
+            if attempt.where not in leave_out:
+                by_where[attempt.where].append(attempt)
         verdicts: list[tuple[AttemptRecord, Verdict]] = []
         ended: list[Ended] = []
         errors: list[str] = []
@@ -93,15 +102,14 @@ class Poller:
             if done is not None:
                 ended.append(done)
                 self.on_ended(done)
-        report = PollReport(
+        check_pipelines(self.services, {done.attempt.pipeline for done in ended if done.verdict.failure is not None})
+        return PollReport(
             looked_at=sum(map(len, by_where.values())),
             running=_count(verdicts, VerdictKind.RUNNING),
             unknown=_count(verdicts, VerdictKind.UNKNOWN),
             ended=tuple(ended),
             errors=tuple(errors),
         )
-        self._remember(report)
-        return report
 
     def _judge(self, attempt: AttemptRecord, sighting: Sighting) -> Verdict:
         grace = self.services.config.cluster.accounting_grace_seconds
@@ -127,7 +135,8 @@ class Poller:
         if verdict.kind in _GOING_ON:
             return None
         decision = self.decision(attempt, verdict)
-        if not state.record_verdict(attempt.id, verdict, decision, self._result(attempt, verdict)):
+        result, signature = self._result(attempt, verdict), _signature(attempt, verdict)
+        if not state.record_verdict(attempt.id, verdict, decision, result, signature=signature):
             return None  # another poller was first
         # Not the decision's status: a person may have cancelled the run meanwhile.
         status = state.get_run(attempt.run_id).status
@@ -155,8 +164,9 @@ class Poller:
                 run=self.services.state.get_run(attempt.run_id),
                 attempt=attempt,
                 policy=self.services.registry.get(attempt.pipeline).retry,
-                limits=self.services.config.cluster.limits,
+                limits=limits_of(self.services, self.services.registry.get(attempt.pipeline)),
                 now=self.services.clock(),
+                random=self.random,
             ),
         )
 
@@ -215,18 +225,6 @@ class Poller:
         log.warning("run.submission_lost", run_id=attempt.run_id, token=attempt.token)
         return ()
 
-    def _remember(self, report: PollReport) -> None:
-        self.services.state.set_value(
-            POLL_KEY,
-            {
-                "looked_at": report.looked_at,
-                "running": report.running,
-                "unknown": report.unknown,
-                "ended": len(report.ended),
-                "errors": list(report.errors),
-            },
-        )
-
 
 def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:
     """End attempts that no witness has known for `hours`; a job that merely waits in a queue is known.
@@ -259,10 +257,19 @@ def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float, now:
     decision = Poller(services).decision(attempt, verdict)
     if decision is not None:
         decision = replace(decision, reason=f"stale: {reason}; {decision.status} next")
-    ended = services.state.record_verdict(attempt.id, verdict, decision, None)
+    signature = _signature(attempt, verdict)
+    ended = services.state.record_verdict(attempt.id, verdict, decision, None, signature=signature)
     if ended:
         log.warning("cleanup.cancelled_stale", run_id=attempt.run_id, token=attempt.token, job_id=attempt.job_id)
     return ended
+
+
+def _signature(attempt: AttemptRecord, verdict: Verdict) -> str:
+    """Return the signature of a failure; nothing of a success."""
+    if verdict.kind is not VerdictKind.FAILED:
+        return ""
+    record = read_exit_record(Path(attempt.folder), token=attempt.token)
+    return code_of(attempt, verdict, stderr_tail=record.stderr_tail if record is not None else "")
 
 
 def _count(verdicts: list[tuple[AttemptRecord, Verdict]], kind: VerdictKind) -> int:

@@ -14,7 +14,7 @@ from neuroflow.config.execution import (
     QSIPrepSettings,
     QSIReconSettings,
 )
-from neuroflow.config.sections import Retry
+from neuroflow.config.recovery import Retry
 from neuroflow.domain import Level, Resources
 from neuroflow.errors import ConfigError, NotFoundError
 
@@ -45,7 +45,12 @@ class Pipeline:
     @property
     def routing_key(self) -> str:
         """The routing key of its queue."""
-        return "heavy" if self.queue == "heavy_processing" else self.queue
+        return routing_key(self.queue)
+
+
+def routing_key(queue: str) -> str:
+    """Return a queue's routing key."""
+    return "heavy" if queue == "heavy_processing" else queue
 
 
 # Requests: BABS' published QSIPrep and QSIRecon examples (8 cores, 40 GB, 12 h and 6 h).
@@ -156,12 +161,13 @@ def _overridden(pipeline: Pipeline, config: NeuroflowConfig) -> Pipeline:
     )
     return replace(
         pipeline,
+        level=pipeline.level if settings.level is None else Level(settings.level),
         queue=settings.queue or pipeline.queue,
         depends_on=pipeline.depends_on if settings.depends_on is None else settings.depends_on,
         resources=resources,
         settings=settings,
         where=settings.where or pipeline.where,
-        retry=settings.retry or config.workflow.retry,
+        retry=settings.retry.over(config.workflow.retry),
         max_concurrent=config.workflow.max_concurrent.of(pipeline.name),
         enabled=settings.enabled,
     )

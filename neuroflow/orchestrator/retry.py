@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from neuroflow.config.execution import Limits
-from neuroflow.config.sections import Retry
+from neuroflow.config.recovery import ClassRetry, Retry
 from neuroflow.domain import AttemptRecord, FailureClass, Resources, RetryDecision, RunRecord, RunStatus, Verdict
 
 GROWTH = 1.5  # of memory after out_of_memory, of time after timeout
 # Node failures and preemptions cost no attempt; a run that meets this many has another problem.
 MAX_FREE_ATTEMPTS = 20
+
+_GROWING = frozenset({FailureClass.OUT_OF_MEMORY, FailureClass.TIMEOUT})
+_FINAL = {
+    FailureClass.CANCELLED: "cancelled",
+    FailureClass.BAD_INPUT: "bad input, a person has to look",
+    FailureClass.SITE: "the site refuses it, no retry helps",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the policy says of one failure class."""
+
+    retry: bool = True
+    counts: bool = True
+    delay_minutes: float | None = 0  # None: the general backoff
+    growth: float = 1.0
+    max_attempts: int | None = None  # None: the general number
+
+
+BUILT_IN: Mapping[FailureClass, Rule] = {
+    FailureClass.OUT_OF_MEMORY: Rule(growth=GROWTH),
+    FailureClass.TIMEOUT: Rule(growth=GROWTH),
+    FailureClass.NODE: Rule(counts=False),
+    FailureClass.PREEMPTED: Rule(counts=False),
+    FailureClass.APPLICATION: Rule(delay_minutes=None),
+    FailureClass.NO_OUTPUT: Rule(delay_minutes=None),
+    FailureClass.BAD_INPUT: Rule(retry=False),
+    FailureClass.SITE: Rule(retry=False, counts=False),
+    FailureClass.CANCELLED: Rule(retry=False, counts=False),
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +56,7 @@ class RetryContext:
     policy: Retry
     limits: Limits
     now: datetime
+    random: Callable[[], float]  # from 0 up to 1: chance, for the jitter
 
 
 def decide(verdict: Verdict, context: RetryContext) -> RetryDecision:
@@ -34,90 +67,101 @@ def decide(verdict: Verdict, context: RetryContext) -> RetryDecision:
         context: the run and attempt before this verdict was recorded.
     """
     failure = verdict.failure or FailureClass.APPLICATION
-    if failure is FailureClass.CANCELLED:
-        return RetryDecision(RunStatus.CANCELLED, f"cancelled: {verdict.reason}", counted=False)
-    if failure is FailureClass.BAD_INPUT:
-        return RetryDecision(RunStatus.FAILED, f"bad input, a person has to look: {verdict.reason}", counted=True)
-    if failure is FailureClass.SITE:
-        return RetryDecision(RunStatus.FAILED, f"the site refuses it, no retry helps: {verdict.reason}", counted=False)
-    if failure in (FailureClass.NODE, FailureClass.PREEMPTED):
-        return _free_retry(failure, verdict, context)
-    return _counted_retry(failure, verdict, context)
+    rule = rule_for(failure, context.policy)
+    if not rule.retry:
+        status = RunStatus.CANCELLED if failure is FailureClass.CANCELLED else RunStatus.FAILED
+        reason = _FINAL.get(failure, f"{failure}: not tried again, by the retry policy")
+        return RetryDecision(status, f"{reason}: {verdict.reason}", counted=rule.counts)
+    spent = _spent(rule, context)
+    if spent is not None:
+        return RetryDecision(
+            RunStatus.FAILED, f"{failure}: given up after {spent}: {verdict.reason}", counted=rule.counts
+        )
+    return _again(failure, rule, verdict, context)
+
+
+def rule_for(failure: FailureClass, policy: Retry) -> Rule:
+    """Return what is built in for a class, with what the configuration says of it."""
+    own = policy.classes.get(failure, ClassRetry())
+    return replace(BUILT_IN[failure], **own.model_dump(exclude_none=True))
 
 
 def backoff_minutes(policy: Retry, failures: int) -> float:
-    """Return the wait before the next attempt after `failures` (>= 1) counted ones, in minutes."""
+    """Return the wait before the next attempt after `failures` (>= 1) counted ones, in minutes, without jitter."""
     delay = policy.initial_delay_minutes
     if policy.exponential_backoff:
-        delay *= 2 ** (failures - 1)
+        # Doubled no further than it takes to reach any cap: a float has an end.
+        delay *= 2 ** min(failures - 1, 60)
     return min(delay, policy.max_delay_minutes)
 
 
-def _free_retry(failure: FailureClass, verdict: Verdict, context: RetryContext) -> RetryDecision:
-    if context.attempt.number >= context.policy.max_attempts + MAX_FREE_ATTEMPTS:
+def _spent(rule: Rule, context: RetryContext) -> str | None:
+    """Say which attempts are used up, or nothing while there are some left."""
+    general = context.policy.max_attempts
+    number = context.attempt.number
+    if rule.counts:
+        used, limit = context.run.attempts + 1, rule.max_attempts or general
+        return f"{used} of {limit} attempts" if used >= limit else None
+    limit = rule.max_attempts or general + MAX_FREE_ATTEMPTS
+    return f"{number} attempts" if number >= limit else None
+
+
+def _again(failure: FailureClass, rule: Rule, verdict: Verdict, context: RetryContext) -> RetryDecision:
+    asked = context.attempt.resources
+    request, change = _grown(failure, rule, verdict, context)
+    if failure in _GROWING and request == asked:
         return RetryDecision(
             RunStatus.FAILED,
-            f"{failure}: given up after {context.attempt.number} attempts: {verdict.reason}",
-            counted=False,
+            f"{failure}: the partition's limit is reached ({change}): {verdict.reason}",
+            counted=rule.counts,
         )
-    exclude = context.run.exclude_nodes
-    if failure is FailureClass.NODE and verdict.host and verdict.host not in exclude:
-        exclude = (*exclude, verdict.host)
-    elsewhere = f" (not on {', '.join(exclude)})" if exclude else ""
+    minutes = _wait_minutes(rule, context)
+    exclude = _failed_on(failure, verdict, context.run)
+    words = _in_words(failure, rule, context, change=change, minutes=minutes, exclude=exclude)
     return RetryDecision(
         RunStatus.RETRY_WAIT,
-        f"{failure}: same request again{elsewhere}, not counted: {verdict.reason}",
-        counted=False,
-        next_attempt_at=context.now,
-        resources=context.attempt.resources,
+        words if failure in _GROWING else f"{words}: {verdict.reason}",
+        counted=rule.counts,
+        next_attempt_at=context.now + timedelta(minutes=minutes),
+        resources=request,
         exclude_nodes=exclude,
     )
 
 
-def _counted_retry(failure: FailureClass, verdict: Verdict, context: RetryContext) -> RetryDecision:
-    used = context.run.attempts + 1
-    if used >= context.policy.max_attempts:
-        return RetryDecision(
-            RunStatus.FAILED,
-            f"{failure}: given up after {used} of {context.policy.max_attempts} attempts: {verdict.reason}",
-            counted=True,
-        )
-    asked = context.attempt.resources
-    request, change = _grown(failure, asked, verdict, context.limits)
-    if failure in (FailureClass.OUT_OF_MEMORY, FailureClass.TIMEOUT):
-        if request == asked:
-            return RetryDecision(
-                RunStatus.FAILED,
-                f"{failure}: the partition's limit is reached ({change}): {verdict.reason}",
-                counted=True,
-            )
-        return RetryDecision(
-            RunStatus.RETRY_WAIT,
-            f"{failure}: again with {change}",
-            counted=True,
-            next_attempt_at=context.now,
-            resources=request,
-            exclude_nodes=context.run.exclude_nodes,
-        )
-    minutes = backoff_minutes(context.policy, used)
-    return RetryDecision(
-        RunStatus.RETRY_WAIT,
-        f"{failure}: attempt {used} of {context.policy.max_attempts} failed, again in {minutes:g} min: "
-        f"{verdict.reason}",
-        counted=True,
-        next_attempt_at=context.now + timedelta(minutes=minutes),
-        resources=asked,
-        exclude_nodes=context.run.exclude_nodes,
-    )
+def _wait_minutes(rule: Rule, context: RetryContext) -> float:
+    failures = context.run.attempts + (1 if rule.counts else 0)
+    delay = backoff_minutes(context.policy, max(failures, 1)) if rule.delay_minutes is None else rule.delay_minutes
+    # Only ever shorter, so that max_delay_minutes stays true.
+    return delay * (1 - context.policy.jitter * context.random())
 
 
-def _grown(failure: FailureClass, asked: Resources, verdict: Verdict, limits: Limits) -> tuple[Resources, str]:
+def _failed_on(failure: FailureClass, verdict: Verdict, run: RunRecord) -> tuple[str, ...]:
+    if failure is FailureClass.NODE and verdict.host and verdict.host not in run.exclude_nodes:
+        return (*run.exclude_nodes, verdict.host)
+    return run.exclude_nodes
+
+
+def _in_words(
+    failure: FailureClass, rule: Rule, context: RetryContext, *, change: str, minutes: float, exclude: tuple[str, ...]
+) -> str:
+    wait = f" in {round(minutes, 1):g} min" if minutes else ""
+    if failure in _GROWING:
+        return f"{failure}: again{wait} with {change}" + ("" if rule.counts else ", not counted")
+    if rule.counts:
+        limit = rule.max_attempts or context.policy.max_attempts
+        return f"{failure}: attempt {context.run.attempts + 1} of {limit} failed, again{wait or ' at once'}"
+    places = f" (it failed on {', '.join(exclude)})" if failure is FailureClass.NODE and exclude else ""
+    return f"{failure}: same request again{wait}{places}, not counted"
+
+
+def _grown(failure: FailureClass, rule: Rule, verdict: Verdict, context: RetryContext) -> tuple[Resources, str]:
+    asked, limits = context.attempt.resources, context.limits
     if failure is FailureClass.OUT_OF_MEMORY:
         base = max(float(asked.memory_mb), verdict.max_rss_mb or 0.0)
-        memory = _clipped(base * GROWTH, limits.memory_mb)
+        memory = _clipped(base * rule.growth, limits.memory_mb)
         return replace(asked, memory_mb=max(memory, asked.memory_mb)), f"{memory} MiB instead of {asked.memory_mb}"
     if failure is FailureClass.TIMEOUT:
-        minutes = _clipped(asked.time_minutes * GROWTH, limits.time_minutes)
+        minutes = _clipped(asked.time_minutes * rule.growth, limits.time_minutes)
         return replace(
             asked, time_minutes=max(minutes, asked.time_minutes)
         ), f"{minutes} min instead of {asked.time_minutes}"

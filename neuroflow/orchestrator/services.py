@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from neuroflow.cluster.base import Cluster, get_cluster
 from neuroflow.cluster.local import LocalCluster
+from neuroflow.cluster.metered import MeteredTransport
+from neuroflow.cluster.transport import LocalTransport
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.errors import ConfigError
@@ -19,7 +21,24 @@ from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
 
-HOLD_PREFIX = "hold:"
+
+SLURM_BUDGET = "slurm"
+
+
+@dataclass(frozen=True)
+class SlurmMeter:
+    """The budget of SLURM calls that all processes share, in the state database."""
+
+    state: StateManager
+    per_minute: float
+
+    def take(self) -> float:
+        """Take one call; return 0, or after how many seconds to ask again."""
+        return self.state.take_call(SLURM_BUDGET, per_minute=self.per_minute)
+
+    def record(self, program: str, *, seconds: float, failed: bool) -> None:
+        """Count a call."""
+        self.state.record_call(program, seconds=seconds, failed=failed)
 
 
 @dataclass(frozen=True)
@@ -45,12 +64,18 @@ class Services:
         if check_schema:
             database.check()
         clock = utc_now
+        state = StateManager(database, clock=clock)
+        meter = SlurmMeter(state, per_minute=config.cluster.calls_per_minute)
+        transport = MeteredTransport(LocalTransport(), meter)
         return cls(
             config=config,
             database=database,
-            state=StateManager(database, clock=clock),
+            state=state,
             registry=get_registry(config),
-            clusters={config.cluster.kind: get_cluster(config), "worker": LocalCluster(config)},
+            clusters={
+                config.cluster.kind: get_cluster(config, transport=transport),
+                "worker": LocalCluster(config),
+            },
             clock=clock,
         )
 
@@ -75,30 +100,18 @@ class Services:
         """Return the pipelines that are held, with the reason."""
         found = {}
         for name in self.registry.names():
-            value = self.state.get_value(HOLD_PREFIX + name)
-            if value is not None and value[0].get("held"):
-                found[name] = str(value[0].get("reason", ""))
+            hold = self.state.pipeline_hold(name)
+            if hold is not None and hold.held:
+                found[name] = hold.reason
         return found
 
     def hold(self, pipeline: str, *, reason: str, actor: str = "neuroflow") -> bool:
         """Hold a pipeline; False when it was held already."""
-        if pipeline in self.holds():
-            return False
-        self.state.set_value(HOLD_PREFIX + pipeline, {"held": True, "reason": reason})
-        self.state.add_audit(
-            "pipeline.held", entity="pipeline", entity_id=None, after=pipeline, reason=reason, actor=actor
-        )
-        return True
+        return self.state.hold_pipeline(pipeline, reason=reason, actor=actor)
 
     def release(self, pipeline: str, *, reason: str, actor: str = "neuroflow") -> bool:
         """Let a held pipeline go on; False when it was not held."""
-        if pipeline not in self.holds():
-            return False
-        self.state.set_value(HOLD_PREFIX + pipeline, {"held": False, "reason": reason})
-        self.state.add_audit(
-            "pipeline.released", entity="pipeline", entity_id=None, after=pipeline, reason=reason, actor=actor
-        )
-        return True
+        return self.state.release_pipeline(pipeline, reason=reason, actor=actor)
 
 
 def utc_now() -> datetime:
@@ -111,7 +124,7 @@ def make_folders(config: NeuroflowConfig) -> None:
     paths = config.paths
     for folder in (paths.bids_root, paths.derivatives_root, paths.work_root):
         _make(folder, 0o755)
-    for private in (paths.state_dir, config.attempts_dir, config.logs_dir):
+    for private in (paths.state_dir, config.attempts_dir, config.arrays_dir, config.logs_dir):
         _make(private, 0o700)
 
 

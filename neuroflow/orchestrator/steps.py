@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import groupby
 from typing import Protocol
 
 import structlog
@@ -11,9 +13,11 @@ import structlog
 from neuroflow.discovery.scanner import SessionScanner
 from neuroflow.domain import RunRecord, RunStatus, ScanOutcome
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
+from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.scheduler import Plan, Wait, choose_dispatch, plan_runs
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.site import admission, array_size, ask_first
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +25,13 @@ SCAN_KEY = "scan"
 
 
 class Dispatcher(Protocol):
-    """Hands a run to whoever launches it."""
+    """Hands runs to whoever launches them."""
 
-    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
-        """Send a hint that carries the run's id.
+    def send(self, runs: Sequence[RunRecord], pipeline: Pipeline) -> None:
+        """Send a hint that carries the ids of one run, or of several that go out as a job array.
 
         Raises:
-            OSError: when the broker is away; the run stays where it is, and the next look sends it.
+            OSError: when the broker is away; the runs stay where they are, and the next look sends them.
         """
 
 
@@ -38,9 +42,16 @@ class InlineDispatcher:
     services: Services
     results: list[LaunchResult] = field(default_factory=list)
 
-    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
-        """Launch the run."""
-        self.results.append(Launcher(self.services).launch(run.id))
+    def send(self, runs: Sequence[RunRecord], pipeline: Pipeline) -> None:
+        """Launch the runs."""
+        self.results += launch_all(self.services, [run.id for run in runs])
+
+
+def launch_all(services: Services, run_ids: Sequence[int]) -> list[LaunchResult]:
+    """Launch one run by itself, several of one pipeline as a job array."""
+    if len(run_ids) == 1:
+        return [Launcher(services).launch(run_ids[0])]
+    return ArrayLauncher(services).launch(run_ids)
 
 
 @dataclass(frozen=True)
@@ -95,25 +106,56 @@ def advance(
             opened.append(run.id)
             log.info("run.opened", run_id=run.id, pipeline=run.pipeline, scope=run.scope, reason=proposal.reason)
     snapshot = services.state.snapshot()
-    choice = choose_dispatch(snapshot, services.registry, holds=services.holds())
+    ask_first(services)
+    choice = choose_dispatch(
+        snapshot,
+        services.registry,
+        holds=services.holds(),
+        hint_lifetime=timedelta(seconds=services.config.celery.hint_lifetime),
+        admission=admission(services),
+    )
     runs = {run.id: run for run in snapshot.runs}
-    dispatched, errors = [], []
-    for run_id in choice.run_ids:
-        run = runs[run_id]
-        if (only is not None and run.pipeline != only) or stopped():
-            continue
-        if run.status is RunStatus.QUEUED:  # its hint was lost
-            services.state.move_run(
-                run_id, expected={RunStatus.QUEUED}, to=RunStatus.PENDING, reason="its task was lost: queued again"
-            )
+    chosen = [runs[run_id] for run_id in choice.run_ids if only is None or runs[run_id].pipeline == only]
+    dispatched: list[int] = []
+    errors: list[str] = []
+    for batch in batches(chosen, services):
+        if stopped():
+            break
+        _find_lost_hints(services, batch)
+        ids = [run.id for run in batch]
         try:
-            dispatcher.send(run, services.registry.get(run.pipeline))
+            dispatcher.send(batch, services.registry.get(batch[0].pipeline))
         except OSError as error:
-            errors.append(f"run {run_id} could not be queued: {error}")
-            log.error("run.not_queued", run_id=run_id, error=str(error))
+            errors.append(f"run {', '.join(map(str, ids))} could not be queued: {error}")
+            log.error("run.not_queued", run_ids=ids, error=str(error))
             break  # the broker is away; the others would only wait for the same time limit
-        dispatched.append(run_id)
+        dispatched += ids
     return AdvanceReport(tuple(opened), withdrawn, tuple(dispatched), (*plan.waits, *choice.waits), tuple(errors))
+
+
+def batches(runs: Sequence[RunRecord], services: Services) -> Iterator[list[RunRecord]]:
+    """Divide runs into those that go out together: as arrays where the cluster takes them, else one by one.
+
+    A run with a request of its own, which is one that is tried again, goes by itself.
+    """
+    for pipeline_name, group in groupby(runs, key=lambda run: run.pipeline):
+        size = array_size(services, services.registry.get(pipeline_name))
+        waiting: list[RunRecord] = []
+        for run in group:
+            if size == 1 or run.resources is not None:
+                yield [run]
+            else:
+                waiting.append(run)
+        for start in range(0, len(waiting), size):
+            yield waiting[start : start + size]
+
+
+def _find_lost_hints(services: Services, batch: Sequence[RunRecord]) -> None:
+    for run in batch:
+        if run.status is RunStatus.QUEUED:
+            services.state.move_run(
+                run.id, expected={RunStatus.QUEUED}, to=RunStatus.PENDING, reason="its task was lost: queued again"
+            )
 
 
 def _withdraw(services: Services, run_id: int, reason: str) -> bool:

@@ -10,7 +10,8 @@ import structlog
 
 from neuroflow.domain import OPEN_RUN_STATUSES, RunStatus, Stage, WorkflowStatus
 from neuroflow.errors import NeuroflowError
-from neuroflow.orchestrator.reconcile import Ended, Poller
+from neuroflow.orchestrator.reconcile import Ended
+from neuroflow.orchestrator.rounds import poll_round
 from neuroflow.orchestrator.scheduler import Plan
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import AdvanceReport, Dispatcher, advance, discover, preview
@@ -70,20 +71,17 @@ class WorkflowScheduler:
             error = str(problem)
             log.error("workflow.master.error", error=error)
         except BaseException:  # Ctrl-C or a task's time limit; what was submitted goes on, and the next pass sees it
-            self.services.state.finish_workflow_run(
-                workflow.id,
-                status=WorkflowStatus.CANCELLED,
-                stages_completed=tuple(stages),
-                tasks_queued=self._queued,
-                error="interrupted",
-            )
+            self._finish(workflow.id, WorkflowStatus.CANCELLED, stages, "interrupted")
             raise
         status = WorkflowStatus.FAILED if error else WorkflowStatus.COMPLETED
-        self.services.state.finish_workflow_run(
-            workflow.id, status=status, stages_completed=tuple(stages), tasks_queued=self._queued, error=error
-        )
+        self._finish(workflow.id, status, stages, error)
         log.info("workflow.master.completed", status=str(status), tasks_queued=self._queued)
         return WorkflowResult(workflow.id, str(status), tuple(stages), error, self._queued)
+
+    def _finish(self, workflow_run_id: int, status: WorkflowStatus, stages: list[str], error: str | None) -> None:
+        self.services.state.finish_workflow_run(
+            workflow_run_id, status=status, stages_completed=tuple(stages), tasks_queued=self._queued, error=error
+        )
 
     def _only(self, stage: str | None) -> str | None:
         if stage is None or stage == Stage.DISCOVERY:
@@ -110,11 +108,10 @@ class WorkflowScheduler:
         return report
 
     def _carry_through(self, workflow_run_id: int, only: str | None) -> None:
-        poller = Poller(self.services, self.on_ended)
         config = self.services.config.cluster
         pause = LOCAL_POLL_SECONDS if config.kind == "local" else config.poll_seconds
         while True:
-            poller.poll()
+            poll_round(self.services, self.on_ended)
             report = self._advance(workflow_run_id, only)
             self.progress()
             if not self._more_to_come(only) and not report.opened and not report.withdrawn:

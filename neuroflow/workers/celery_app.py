@@ -13,6 +13,7 @@ from kombu.entity import Exchange, Queue
 
 from neuroflow import log as logs
 from neuroflow.config import NeuroflowConfig
+from neuroflow.orchestrator.registry import routing_key
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
@@ -37,11 +38,6 @@ _STAGES = "neuroflow.workers.workflow_tasks"
 def redis_priority(priority: int) -> int:
     """Turn a priority of the design (10 = first) into Redis' own (0 = first, 9 = last)."""
     return max(0, min(9, 10 - priority))
-
-
-def routing_key(queue: str) -> str:
-    """Return a queue's routing key."""
-    return "heavy" if queue == "heavy_processing" else queue
 
 
 def create_celery_app(config: NeuroflowConfig | None = None) -> Celery:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from neuroflow.core.state import StateManager
-from neuroflow.domain import RunRecord, RunStatus
+from neuroflow.domain import RunRecord
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.workers.celery_app import QUEUES, redis_priority
 
 TASK = "neuroflow.workers.tasks.run_pipeline"
+ARRAY_TASK = "neuroflow.workers.tasks.submit_array"
 
 
 @dataclass(frozen=True)
@@ -22,20 +24,29 @@ class CeleryDispatcher:
     app: Celery
     state: StateManager
 
-    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
-        """Queue the run's task, then mark the run as queued.
+    def send(self, runs: Sequence[RunRecord], pipeline: Pipeline) -> None:
+        """Queue the runs' task, then mark the runs as queued.
 
-        In this order: a crash between the two leaves a pending run with a task, which may claim it, or a second hint.
+        In this order: a crash between the two leaves pending runs with a task, which may claim them, or a second hint.
 
         Raises:
             OSError: when the broker does not answer.
         """
+        ids = [run.id for run in runs]
+        if len(runs) == 1:
+            scope = {"session_id": runs[0].session_id, "subject_id": runs[0].subject_id}
+            self._send(TASK, [ids[0], pipeline.name], scope, pipeline)
+        else:
+            self._send(ARRAY_TASK, [ids, pipeline.name], {}, pipeline)
+        self.state.queue_runs(ids, reason=f"queued on {pipeline.queue}")
+
+    def _send(self, task: str, arguments: list[object], named: Mapping[str, object], pipeline: Pipeline) -> None:
         highest = QUEUES.get(pipeline.queue)
         try:
             self.app.send_task(
-                TASK,
-                args=[run.id, run.pipeline],
-                kwargs={"session_id": run.session_id, "subject_id": run.subject_id},
+                task,
+                args=arguments,
+                kwargs=dict(named),
                 queue=pipeline.queue,
                 routing_key=pipeline.routing_key,
                 priority=redis_priority(highest if highest is not None else 5),
@@ -45,9 +56,3 @@ class CeleryDispatcher:
             )
         except (OperationalError, RuntimeError) as error:
             raise OSError(f"the broker does not answer: {error}") from error
-        self.state.move_run(
-            run.id,
-            expected={RunStatus.PENDING, RunStatus.RETRY_WAIT},
-            to=RunStatus.QUEUED,
-            reason=f"queued on {pipeline.queue}",
-        )

@@ -20,9 +20,12 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.reconcile import Poller, clean_up_stale
+from neuroflow.orchestrator.rounds import look
 from neuroflow.orchestrator.services import Services
-from neuroflow.orchestrator.steps import advance, discover
+from neuroflow.orchestrator.signature import code_of
+from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
@@ -47,6 +50,14 @@ def run_pipeline(
             return _run(self, services, run_id, pipeline_name)
         except SoftTimeLimitExceeded:
             return _time_limit(services, run_id, pipeline_name)
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.submit_array", max_retries=None)  # type: ignore[untyped-decorator]
+def submit_array(self: Any, run_ids: list[int], pipeline_name: str) -> dict[str, Any]:
+    """Submit the next attempts of several runs of one pipeline as one job array."""
+    with bound(self, pipeline=pipeline_name):
+        results = launch_all(get_services(), run_ids)
+        return {"success": True, "submitted": sum(result.launched for result in results), "runs": len(results)}
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.run_bids_conversion", max_retries=None)  # type: ignore[untyped-decorator]
@@ -87,18 +98,13 @@ def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.poll_jobs")  # type: ignore[untyped-decorator]
 def poll_jobs(self: Any) -> dict[str, Any]:
-    """Judge every open attempt, then start what has become ready."""
-    with bound(self):
+    """Judge every open attempt, then start what has become ready; one worker at a time does."""
+    with bound(self), lease(get_services().state, POLL_LEASE) as mine:
+        if not mine:
+            return {"skipped": True}
         services = get_services()
-        seconds = max(services.config.cluster.command_timeout_seconds, services.config.cluster.poll_seconds)
-        owner = str(self.request.id)
-        if not services.state.acquire_lease("poll", owner=owner, seconds=seconds):
-            return {"skipped": True}  # another worker asks already
-        try:
-            report = Poller(services, after_verdict).poll()
-            started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
-        finally:
-            services.state.release_lease("poll", owner)
+        report = look(services, after_verdict)
+        started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
         return {
             "looked_at": report.looked_at,
             "ended": len(report.ended),
@@ -133,7 +139,7 @@ def _wait_for_worker_run(services: Services, run_id: int) -> None:
         if sighting.exit_record is not None or sighting.queue is None:
             break
         time.sleep(WORKER_POLL_SECONDS)
-    Poller(services, after_verdict).poll()
+    Poller(services, after_verdict).poll(leave_out={*services.clusters} - {attempt.where})
     advance(services, CeleryDispatcher(get_celery_app(), services.state))
 
 
@@ -148,9 +154,8 @@ def _time_limit(services: Services, run_id: int, pipeline_name: str) -> dict[str
     if run.status in IN_FLIGHT_RUN_STATUSES and attempt is not None:
         services.cluster(attempt.where).cancel([attempt])
         verdict = Verdict(VerdictKind.FAILED, TOO_SLOW, failure=FailureClass.TIMEOUT, ended_at=services.clock())
-        services.state.record_verdict(
-            attempt.id, verdict, RetryDecision(RunStatus.FAILED, TOO_SLOW, counted=True), None
-        )
+        decision = RetryDecision(RunStatus.FAILED, TOO_SLOW, counted=True)
+        services.state.record_verdict(attempt.id, verdict, decision, None, signature=code_of(attempt, verdict))
     elif run.status in OPEN_RUN_STATUSES:
         services.state.update_pipeline_run(run_id, status=RunStatus.FAILED, reason=TOO_SLOW, error_message=TOO_SLOW)
     retry = services.registry.get(pipeline_name).retry

@@ -135,6 +135,23 @@ def test_qsiprep_knows_each_anatomical_reference(qsiprep: tuple[str, Path], tmp_
     assert parsed["subject_anatomical_reference"] in expected
 
 
+def test_qsiprep_takes_a_session_of_its_own(qsiprep: tuple[str, Path], tmp_path: Path) -> None:
+    version, folder = qsiprep
+    for name in ("bids", "templateflow"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "license.txt").touch()
+    settings = {"level": "session", "subject_anatomical_reference": "sessionwise"}
+    request = make_request(
+        "qsiprep", root=tmp_path, runtime="host", version=version, settings=settings, session="02", sessions=("02",)
+    )
+
+    code, parsed, errors = _parse(folder, get_adapter("qsiprep").build(request).arguments)
+
+    assert code == 0, errors
+    assert parsed.get("session_label", parsed.get("session_id")) == ["02"]
+    assert parsed["subject_anatomical_reference"] == "sessionwise"
+
+
 def test_qsiprep_refuses_the_other_spelling(qsiprep: tuple[str, Path], tmp_path: Path) -> None:
     version, folder = qsiprep
     other = "26.0.0" if version.startswith("26.1") else "26.1.1"

@@ -46,6 +46,16 @@ def test_configured_outputs_replace_the_defaults(pipeline: str) -> None:
     assert _patterns(get_adapter(pipeline).build(request)) == expected
 
 
+def test_a_sessions_qsiprep_owns_its_session_alone() -> None:
+    settings = {"level": "session", "subject_anatomical_reference": "sessionwise"}
+
+    run = get_adapter("qsiprep").build(make_request("qsiprep", session="02", sessions=("02",), settings=settings))
+
+    assert run.owned == ("sub-0042/ses-02",)
+    assert _patterns(run) == [f"sub-0042/ses-02/dwi/*_desc-preproc_dwi.{end}" for end in ("nii.gz", "bval", "bvec")]
+    assert run.arguments[run.arguments.index("--session-label") :][:2] == ("--session-label", "02")
+
+
 def test_settings_of_another_pipeline_are_refused() -> None:
     request = make_request("qsiparc", settings={}).__class__(
         **{**vars(make_request("qsiparc")), "settings": SETTINGS["qsiprep"]()}

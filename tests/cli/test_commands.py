@@ -404,6 +404,7 @@ class TestWorkflow:
         assert "completed" in installation.run("workflow", "list").stdout
         assert "0 runs cancelled" in installation.run("workflow", "cancel", "1").stdout
 
+    @pytest.mark.slow
     def test_a_run_that_fails_is_named_and_gives_exit_code_1(
         self, installation: Installation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -414,6 +415,7 @@ class TestWorkflow:
         assert "1 runs failed: 1" in result.stderr
         assert installation.json("runs", "list")["runs"][0]["status"] == "failed"
 
+    @pytest.mark.slow
     def test_without_a_broker_it_says_so(self, installation: Installation) -> None:
         with installation.config.open("a") as stream:
             stream.write("redis:\n  url: redis://127.0.0.1:1/0\n")

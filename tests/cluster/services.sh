@@ -5,6 +5,7 @@
 #   services.sh install   packages and Apptainer (see install.sh); nothing to do when they are there
 #   services.sh up        start what isn't running; returns once every node takes jobs
 #   services.sh down      stop what `up` started (munged stays: another cluster may use it)
+#   services.sh crash PROGRAM   kill -9 slurmctld or slurmdbd, for tests of what follows; `up` starts it again
 #   services.sh status    sinfo and the daemons; exit code 0 when the cluster takes jobs
 #
 # A cluster that answers already and that `up` did not start is used as it is, and never stopped; it needs the
@@ -223,6 +224,14 @@ down() {
     stop_daemons
 }
 
+crash() { # PROGRAM
+    local pid
+    [[ ${1:-} == slurmctld || ${1:-} == slurmdbd ]] || fail "crash slurmctld or slurmdbd"
+    configuration_is_ours || fail "the cluster that answers was not started by this script: nothing is killed"
+    pid=$(pid_of "$1" "$CLUSTER_DIR/run/$1.pid") || fail "$1 is not running"
+    kill -KILL "$pid"
+}
+
 status() {
     local program file state
     while read -r program file; do
@@ -251,9 +260,10 @@ case ${1:-} in
         ((EUID == 0)) || fail "$1 needs root"
         locked "$1"
         ;;
+    crash) crash "${2:-}" ;;
     status) status ;;
     *)
-        sed -n '2,18p' "$0" >&2
+        sed -n '2,19p' "$0" >&2
         exit 2
         ;;
 esac

@@ -186,6 +186,7 @@ def test_an_executed_token_can_not_be_revoked(tmp_path: Path) -> None:
     assert not claim.take(Path(job.folder), claim.REVOKED)
 
 
+@pytest.mark.slow
 def test_an_empty_claim_belongs_to_nobody(tmp_path: Path) -> None:
     (tmp_path / "claim").write_text("")
     assert not claim.take(tmp_path, "17")
@@ -246,6 +247,7 @@ def test_a_signal_reaches_the_tool_and_is_recorded(tmp_path: Path, number: signa
     assert process.returncode == found.exit_code
 
 
+@pytest.mark.slow
 def test_a_tool_that_ignores_sigterm_is_killed_before_slurm_kills_the_payload(tmp_path: Path) -> None:
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
     job = python_job(tmp_path, code)

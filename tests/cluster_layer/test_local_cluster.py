@@ -97,6 +97,7 @@ def test_a_payload_that_is_killed_takes_its_tool_with_it(root: Path, cluster: Lo
     assert is_gone(tool)
 
 
+@pytest.mark.slow
 def test_a_job_outlives_its_submitter_and_the_submitters_ctrl_c(root: Path, cluster: LocalCluster) -> None:
     job = python_job(root, "import time; time.sleep(1.5); " + WRITES)
     Path(job.folder).rmdir()
@@ -122,6 +123,7 @@ os.killpg(0, signal.SIGINT)
     assert wait_for_verdict(cluster, attempt).kind is VerdictKind.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_the_wall_time_is_kept(root: Path, cluster: LocalCluster) -> None:
     job = python_job(root, SLEEPS, resources=Resources(cpus=1, memory_mb=100, time_minutes=1))
     job = replace(job, resources=replace(job.resources, time_minutes=0.03))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from dataclasses import replace
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster.base import JobRequest
+from neuroflow.cluster.base import ArrayRequest, JobRequest
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.cluster.submit import warning_seconds
+from neuroflow.cluster.submit import script_text, warning_seconds
 from neuroflow.cluster.template import render_script
 from neuroflow.config.execution import PipelineSettings
 from neuroflow.data import data_path
@@ -54,6 +55,52 @@ def test_the_script_is_the_recorded_one(tmp_path: Path) -> None:
     assert text == (RECORDED / "qsiprep.sbatch").read_text(encoding="utf-8")
 
 
+def array_in(
+    root: Path, *, folder: str = "/data/o'neil lab/state/arrays/nf-array-qsiprep-0123456789ab"
+) -> ArrayRequest:
+    attempts = f"{Path(folder).parents[1]}/attempts"
+    names = [f"nf-qsiprep-{number}-0123456789ab" for number in (7, 9, 12)]
+    jobs = [job_in(root, token=name, folder=f"{attempts}/{name}") for name in names[:1]]
+    jobs += [replace(jobs[0], token=name, folder=f"{attempts}/{name}") for name in names[1:]]
+    return ArrayRequest(Path(folder).name, folder, tuple(jobs), at_once=2)
+
+
+def test_the_script_of_an_array_is_the_recorded_one(tmp_path: Path) -> None:
+    settings = config_in(tmp_path, kind="slurm", python="/opt/nf/bin/python", account="lab").cluster
+
+    assert script_text(array_in(tmp_path), settings) == (RECORDED / "array.sbatch").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["plain", 'it\'s a "lab"; $(touch x) `id` & *'])
+def test_each_element_finds_its_attempts_folder(tmp_path: Path, name: str) -> None:
+    """Run the script's own lines, with `srun` and `ln` replaced by what shows their arguments."""
+    array = array_in(tmp_path, folder=str(tmp_path / name / "arrays" / "nf-array-qsiprep-1"))
+    Path(array.folder).mkdir(parents=True)
+    for job in array.jobs:
+        Path(job.folder).mkdir(parents=True)
+    (Path(array.folder) / "elements").write_text("".join(f"{Path(job.folder).name}\n" for job in array.jobs))
+    text = script_text(array, config_in(tmp_path, kind="slurm", python="/py").cluster).replace("exec srun", "show")
+    shown = 'show() { printf "%s\\n" "${@: -1}"; }\n'
+    environment = {"PATH": os.environ["PATH"], "SLURM_ARRAY_JOB_ID": "605", "SLURM_ARRAY_TASK_ID": "2"}
+
+    done = subprocess.run(["bash", "-c", shown + text], env=environment, capture_output=True, text=True, check=False)
+
+    third = Path(array.jobs[2].folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (third / "605_2_0_log.out").read_text() == f"{third}\n"
+    assert (third / "605_2_submitted.pkl").readlink() == Path("payload.pkl")
+
+
+def test_an_element_that_the_list_does_not_name_stops(tmp_path: Path) -> None:
+    array = array_in(tmp_path, folder=str(tmp_path / "arrays" / "nf-array-qsiprep-1"))
+    Path(array.folder).mkdir(parents=True)
+    (Path(array.folder) / "elements").write_text("")
+    text = script_text(array, config_in(tmp_path, kind="slurm").cluster)
+    environment = {"PATH": os.environ["PATH"], "SLURM_ARRAY_JOB_ID": "605", "SLURM_ARRAY_TASK_ID": "0"}
+
+    assert subprocess.run(["bash", "-c", text], env=environment, check=False).returncode == 70
+
+
 @pytest.mark.parametrize("pipeline", ["bids_conversion", "qsiprep", "qsirecon", "qsiparc", "a_sites_own"])
 def test_every_pipeline_has_a_script_that_bash_understands(tmp_path: Path, pipeline: str) -> None:
     text = render(tmp_path, job_in(tmp_path, pipeline=pipeline), setup_lines=("true",), scratch="$TMPDIR")
@@ -76,7 +123,10 @@ HOSTILE = ["a b", "it's", 'say "x"', "; touch /tmp/x", "$(touch x)", "`touch x`"
 def test_a_hostile_folder_name_stays_one_word(tmp_path: Path, name: str) -> None:
     folder = f"/data/{name}/attempts/t"
     lines = render(tmp_path, job_in(tmp_path, folder=folder)).splitlines()
-    assert shlex.split(lines[-1])[-1] == folder
+    assert shlex.split(next(line for line in lines if line.startswith("attempt_folder="))) == [
+        f"attempt_folder={folder}"
+    ]
+    assert lines[-1].endswith(' -m submitit.core._submit "$attempt_folder"')
     chdir = next(line for line in lines if line.startswith("#SBATCH --chdir="))
     assert shlex.split(chdir.removeprefix("#SBATCH "))[0] == f"--chdir={folder}"
 

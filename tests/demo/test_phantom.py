@@ -113,6 +113,7 @@ def test_regions_are_large_lie_in_the_head_and_do_not_touch() -> None:
             assert np.linalg.norm(np.subtract(region.centre, other.centre)) > region.radius + other.radius
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_and_another_seed_gives_others(tmp_path: Path) -> None:
     for name, seed in (("first", 5), ("again", 5), ("other", 6)):
         write_session(tmp_path / name, subject="a1", session="s1", seed=seed)

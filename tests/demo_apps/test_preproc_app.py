@@ -12,6 +12,8 @@ import pytest
 from .conftest import RunApp
 from .head import NOISE, SHAPE, SIZE_MM, Head, nib, np, write_dwi
 
+pytestmark = pytest.mark.slow
+
 APP = "preproc_app.py"
 STEM = "sub-01_ses-a_space-ACPC"
 

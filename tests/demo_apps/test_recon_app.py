@@ -13,6 +13,8 @@ import pytest
 from .conftest import RunApp, load_app
 from .head import B0_SIGNAL, REGIONS, SIZE_MM, Head, directions, nib, np, write_atlas, write_dwi
 
+pytestmark = pytest.mark.slow
+
 APP = "recon_app.py"
 STEM = "sub-01_ses-a_space-ACPC"
 

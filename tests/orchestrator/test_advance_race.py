@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from neuroflow.domain import FoundSession, RunRecord, Series
@@ -22,7 +23,8 @@ class Claims:
         self.services = services
         self.won: Counter[int] = Counter()
 
-    def send(self, run: RunRecord, pipeline: Pipeline) -> None:
+    def send(self, runs: Sequence[RunRecord], pipeline: Pipeline) -> None:
+        (run,) = runs
         token = f"t-{run.id}-{threading.get_ident()}-{self.won.total()}"
         attempt = self.services.state.claim_run(
             run.id, token=token, where="local", folder=f"/{token}", resources=pipeline.resources, image=None, limit=99

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from neuroflow.config import NeuroflowConfig
-from neuroflow.config.sections import Retry
+from neuroflow.config.recovery import Retry
 from neuroflow.domain import Level, Resources
 from neuroflow.errors import ConfigError, NotFoundError
 from neuroflow.orchestrator.registry import BUILT_IN, Pipeline, Registry, get_registry
@@ -116,6 +117,33 @@ class TestOverrides:
         assert registry.get("qsiprep").retry == Retry(max_attempts=2)
         assert registry.get("qsirecon").retry == Retry(max_attempts=7)
 
+    def test_a_pipelines_own_retry_keeps_what_it_does_not_name(self, tmp_path: Path) -> None:
+        general = {
+            "max_attempts": 7,
+            "initial_delay_minutes": 1,
+            "max_delay_minutes": 9,
+            "exponential_backoff": False,
+            "jitter": 0.5,
+            "classes": {"timeout": {"growth": 2, "max_attempts": 4}, "node": {"delay_minutes": 5}},
+        }
+        own = {
+            "max_attempts": 5,
+            "max_delay_minutes": 2,
+            "classes": {"timeout": {"growth": 3}, "site": {"retry": True}},
+        }
+
+        registry = registry_with(tmp_path, workflow={"retry": general}, pipelines={"qsiprep": {"retry": own}})
+
+        merged = {
+            "timeout": {"growth": 3, "max_attempts": 4},
+            "node": {"delay_minutes": 5},
+            "site": {"retry": True},
+        }
+        assert registry.get("qsiprep").retry == Retry.model_validate(
+            general | {"max_attempts": 5, "max_delay_minutes": 2, "classes": merged}
+        )
+        assert registry.get("qsirecon").retry == Retry.model_validate(general)
+
     def test_limits_come_from_the_workflow(self, tmp_path: Path) -> None:
         registry = registry_with(tmp_path, workflow={"max_concurrent": {"qsiprep": 300, "qsiparc": 0}})
 
@@ -126,6 +154,22 @@ class TestOverrides:
 
         assert get_registry().get("bids_conversion").where == "worker"
         assert registry.get("bids_conversion").where == "cluster"
+
+    def test_qsiprep_can_run_per_session(self, tmp_path: Path) -> None:
+        settings = {"level": "session", "subject_anatomical_reference": "sessionwise"}
+
+        registry = registry_with(tmp_path, pipelines={"qsiprep": settings})
+
+        assert get_registry().get("qsiprep").level is Level.SUBJECT
+        assert registry.get("qsiprep").level is Level.SESSION
+
+    def test_sessions_that_share_an_anatomical_reference_cannot_run_apart(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match="level: session needs subject_anatomical_ref"):
+            registry_with(tmp_path, pipelines={"qsiprep": {"level": "session"}})
+
+    def test_the_others_cover_a_session_and_nothing_else(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match=r"is 'subject', but one run .* covers a session"):
+            registry_with(tmp_path, pipelines={"qsirecon": {"level": "subject"}})
 
     def test_dependencies_can_change_and_the_order_follows(self, tmp_path: Path) -> None:
         registry = registry_with(

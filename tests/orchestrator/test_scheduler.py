@@ -13,6 +13,7 @@ from neuroflow.domain import (
     RunProposal,
     RunRecord,
     RunStatus,
+    SessionRecord,
     SessionStatus,
 )
 from neuroflow.orchestrator.registry import BUILT_IN, Registry, get_registry
@@ -380,3 +381,39 @@ class TestDispatch:
 
         assert ids == (1, 2)
         assert len(reasons) == 1
+
+
+class TestPreprocessingPerSession:
+    """`pipelines.qsiprep.level: session`: a new session leaves the others' results as they are."""
+
+    REGISTRY = Registry(replace(item, level=Level.SESSION) if item.name == "qsiprep" else item for item in BUILT_IN)
+
+    def one_session(self, of: SessionRecord, first_id: int) -> tuple[RunRecord, ...]:
+        preprocessed = replace(
+            run(first_id + 1, "qsiprep", of, f"{CONVERSION}:{first_id}"),
+            level=Level.SESSION,
+            scope=of.scope,
+            session_id=of.id,
+            session=of.label,
+        )
+        return (
+            converted(first_id, of),
+            preprocessed,
+            run(first_id + 2, "qsirecon", of, f"qsiprep:{first_id + 1}"),
+            run(first_id + 3, "qsiparc", of, f"qsirecon:{first_id + 2}"),
+        )
+
+    def test_finished_sessions_need_nothing(self) -> None:
+        runs = (*self.one_session(A, 1), *self.one_session(B, 11))
+
+        assert plan_runs(snapshot((A, B), *runs), self.REGISTRY) == NOTHING
+
+    def test_a_new_session_opens_runs_of_its_own_alone(self) -> None:
+        plan = plan_runs(snapshot((A, B), *self.one_session(A, 1), converted(11, B)), self.REGISTRY)
+
+        assert proposed(plan) == {("qsiprep", B.scope, f"{CONVERSION}:11")}
+
+    def test_a_session_converted_anew_is_preprocessed_anew(self) -> None:
+        runs = (*self.one_session(A, 1), *self.one_session(B, 11), converted(21, B))
+
+        assert proposed(plan_runs(snapshot((A, B), *runs), self.REGISTRY)) == {("qsiprep", B.scope, f"{CONVERSION}:21")}

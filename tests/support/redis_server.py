@@ -17,25 +17,61 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 
+class RedisServer:
+    """A server on a socket in a folder that exists; it keeps nothing on disk."""
+
+    def __init__(self, socket: Path) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise RuntimeError(f"there is no redis-server: {HOW}")
+        self.socket = socket
+        options = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(socket.parent)]
+        options += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
+        setpriv = shutil.which("setpriv")
+        # The server ends with the tests, even when they are killed.
+        prefix = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+        self._command = [*prefix, program, *options]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL in the form that Celery takes."""
+        return f"redis+socket://{self.socket}?virtual_host=0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        folder = self.socket.parent
+        with (folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        _wait_until_it_answers(self._process, self.socket)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_SECONDS)
+            self.socket.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Forget everything, tasks included."""
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            client.flushall()
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            _stop(self._process)
+
+
 @contextmanager
 def start_redis(socket: Path) -> Iterator[str]:
     """Run a server on a socket in a folder that exists, and give its URL in the form that Celery takes."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise RuntimeError(f"there is no redis-server: {HOW}")
-    folder = socket.parent
-    options = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder)]
-    options += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
-    setpriv = shutil.which("setpriv")
-    # The server ends with the tests, even when they are killed.
-    prefix = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
-    with (folder / "redis.log").open("wb") as log:
-        server = subprocess.Popen([*prefix, program, *options], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    server = RedisServer(socket)
     try:
-        _wait_until_it_answers(server, socket)
-        yield f"redis+socket://{socket}?virtual_host=0"
+        server.start()
+        yield server.url
     finally:
-        _stop(server)
+        server.stop()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("array_index", sa.Integer(), nullable=True))
         table.add_column(sa.Column("signature", sa.Text(), nullable=False, server_default=""))
     op.create_index("ix_attempts_failure_ended_at", "attempts", ["failure", "ended_at"])
+    op.create_index("ix_attempts_ended_at", "attempts", ["ended_at"])
     with op.batch_alter_table("pipeline_runs", table_kwargs={"sqlite_autoincrement": True}) as table:
         table.add_column(sa.Column("signature", sa.Text(), nullable=False, server_default=""))
         table.add_column(sa.Column("resolution", sa.Text(), nullable=False, server_default=""))
@@ -47,6 +48,7 @@ def downgrade() -> None:
     with op.batch_alter_table("pipeline_runs", table_kwargs={"sqlite_autoincrement": True}) as table:
         table.drop_column("resolution")
         table.drop_column("signature")
+    op.drop_index("ix_attempts_ended_at", "attempts")
     op.drop_index("ix_attempts_failure_ended_at", "attempts")
     with op.batch_alter_table("attempts", table_kwargs={"sqlite_autoincrement": True}) as table:
         table.drop_column("signature")

@@ -1,0 +1,77 @@
+"""Which ready runs the site would take now: submit limits and maintenance, respected before SLURM refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from neuroflow.domain import Reservation, Resources, RunRecord, SiteLimits
+from neuroflow.orchestrator.limits import before_maintenance, free_submissions
+from neuroflow.orchestrator.registry import Pipeline
+
+# A job that is shortened ends this long before the maintenance begins: its node has to be empty by then.
+MAINTENANCE_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a pipeline's jobs go."""
+
+    account: str | None
+    partition: str | None
+    qos: str | None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What the site takes at one moment."""
+
+    site: SiteLimits
+    jobs_in_queue: int  # of the user, whoever submitted them, elements of arrays one by one
+    placements: Mapping[str, Placement]  # of the pipelines that go to SLURM
+    now: datetime
+
+    def room(self, pipeline: Pipeline) -> tuple[int, str] | None:
+        """Return how many more jobs of a pipeline may be submitted, and why no more; None without a limit."""
+        placement = self.placements.get(pipeline.name)
+        if placement is None:
+            return None
+        return free_submissions(
+            self.site,
+            jobs_in_queue=self.jobs_in_queue,
+            account=placement.account,
+            partition=placement.partition,
+            qos=placement.qos,
+        )
+
+    def maintenance_wait(self, run: RunRecord, pipeline: Pipeline) -> str | None:
+        """Return why a run has to wait for the end of a maintenance, None when it does not."""
+        request = run.resources or pipeline.resources
+        reservation = self._in_the_way(pipeline, request)
+        if reservation is None or self.shortened(pipeline, request) != request:
+            return None
+        return (
+            f"maintenance '{reservation.name}' begins at {reservation.start:%Y-%m-%d %H:%M} UTC, and a job of "
+            f"{request.time_minutes} min could not end before; it is submitted after {reservation.end:%Y-%m-%d %H:%M}"
+        )
+
+    def shortened(self, pipeline: Pipeline, request: Resources) -> Resources:
+        """Return a request with the time that is left before a maintenance, where the pipeline may be that short."""
+        reservation = self._in_the_way(pipeline, request)
+        shortest = pipeline.settings.shortest_minutes
+        if reservation is None or shortest is None:
+            return request
+        left = int((reservation.start - MAINTENANCE_MARGIN - self.now).total_seconds() // 60)
+        return replace(request, time_minutes=left) if shortest <= left < request.time_minutes else request
+
+    def _in_the_way(self, pipeline: Pipeline, request: Resources) -> Reservation | None:
+        placement = self.placements.get(pipeline.name)
+        if placement is None:
+            return None
+        return before_maintenance(
+            self.site.reservations or (),
+            now=self.now,
+            time_minutes=request.time_minutes,
+            partition=self.site.partition_name(placement.partition),
+        )
