@@ -326,6 +326,7 @@ class Sighting:
     accounting_silent: bool = False  # it was asked, and did not answer
     job_id: str | None = None  # of the job that executes the attempt, or may yet
     all_answered: bool = False  # every witness that the site has: an attempt without a job_id has no job
+    revoked: bool = False  # its claim was taken from it, and no job is left that could ask for it
 
 
 @dataclass(frozen=True)

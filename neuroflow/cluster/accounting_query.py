@@ -36,7 +36,9 @@ def sacct_command(*, ids: Collection[str], names: Collection[str], user: str, si
         return (*_sacct(), "-j", ",".join(bases))
     # A day earlier, because sacct reads the time in the cluster's own zone; without -S it starts at midnight.
     start = (since - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")
-    window = (*_sacct(), "-u", user, "-S", start)
+    # A window holds what was ever eligible to run, jobs with a begin time ahead only if it ends behind that. What was
+    # cancelled while it waited for a hold, a dependency or an array's limit is found by id alone, in a later round.
+    window = (*_sacct(), "-u", user, "-S", start, "-E", "now+365days")
     if not bases and len(names) <= MAX_LISTED:
         return (*window, "--name", ",".join(sorted(names)))
     return window

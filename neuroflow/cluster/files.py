@@ -52,6 +52,8 @@ def read_own_file(path: Path, *, limit_bytes: int) -> bytes:
     # O_NONBLOCK: opening a FIFO must not hang.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise  # most often there is none: no second look at the disk
     except OSError as error:
         if path.is_symlink():
             raise ValueError(f"{path} is a link; a regular file is needed") from error

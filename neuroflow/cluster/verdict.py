@@ -5,6 +5,7 @@ squeue lists it: waiting, requeued        PENDING
 squeue lists it: anything else            RUNNING, until it has been ENDING for the grace period
 exit record of a failure                  FAILED, once SLURM's final word is there or the grace is over
 no exit record, SLURM's final state       FAILED after the grace (a record may arrive late)
+its claim is revoked, no job is listed    FAILED, cancelled: it never ran, and never will
 nothing                                   as it was within the grace, then UNKNOWN
 squeue did not answer                     as it was: silence proves nothing
 sacct did not answer                      squeue's final word counts after the grace, but for FAILED, which sacct may
@@ -68,6 +69,10 @@ class _Case:
             return self._failed_with_record(record, state)
         if state is not None:
             return self._ended_without_record(state)
+        if self.sighting.revoked:
+            # SLURM keeps no trace of an array's element that was cancelled while it waited.
+            reason = "its token was revoked before any job had claimed it, and SLURM lists none"
+            return self._say(VerdictKind.FAILED, reason, FailureClass.CANCELLED)
         return self._not_known()
 
     def _listed(self, row: QueueRow) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,6 +141,7 @@ class Witnesses:
             exit_record=look.record,
             job_id=look.claimed or (look.row.job_id if look.row is not None else look.attempt.job_id),
             all_answered=queue_answered and (look.is_settled or not self._settings.accounting),
+            revoked=queue_answered and look.claimed is None and not look.is_settled and _is_revoked(look.attempt),
         )
 
 
@@ -149,6 +151,12 @@ def _look(attempt: AttemptRecord, queue: JobIndex[QueueRow]) -> _Look:
     claimed = claim.claimed_job_id(folder)
     row = pick_queued(queue.of(attempt), job_id=attempt.job_id, claimed=claimed)
     return _Look(attempt, read_exit_record(folder, token=attempt.token), claimed, row)
+
+
+def _is_revoked(attempt: AttemptRecord) -> bool:
+    with suppress(OSError):
+        return claim.holder(Path(attempt.folder)) == claim.REVOKED
+    return False
 
 
 def _with_accounting(sighting: Sighting, look: _Look, accounting: JobIndex[AccountingRow] | None) -> Sighting:

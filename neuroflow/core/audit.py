@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
 from neuroflow.models import AuditRow
@@ -35,4 +36,5 @@ def write_audit(session: Session, *entries: Audit) -> None:
 def write_audits(session: Session, entries: Sequence[Audit]) -> None:
     """Add many audit rows at once, in order."""
     if entries:
-        session.execute(insert(AuditRow), [asdict(entry) for entry in entries])
+        # By the table, not the class: the session has nothing to keep in step with a new row.
+        session.connection().execute(insert(cast("Table", AuditRow.__table__)), [vars(entry) for entry in entries])

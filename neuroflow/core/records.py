@@ -1,11 +1,15 @@
-"""Queries that give the frozen records of the domain: the columns stand in the order of the fields."""
+"""Queries that give the frozen records of the domain: the columns stand in the order of the fields.
+
+They never change once made, and each is made once: building one costs more than running it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, literal, null, select, type_coerce
+from sqlalchemy import ColumnElement, Select, bindparam, literal, null, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute
 
 from neuroflow.domain import (
@@ -46,6 +50,7 @@ def subjects() -> Select[Any]:
     return select(*_columns(SubjectRecord, SubjectRow))
 
 
+@cache
 def sessions(*, with_series: bool = True) -> Select[Any]:
     """Select what SessionRecord takes; the series are by far its largest part."""
     others: dict[str, Column] = {"subject": SubjectRow.label}
@@ -55,12 +60,14 @@ def sessions(*, with_series: bool = True) -> Select[Any]:
     return select(*columns).select_from(SessionRow).join(SubjectRow, SubjectRow.id == SessionRow.subject_id)
 
 
+@cache
 def known_sessions() -> Select[Any]:
     """Select what KnownSession takes."""
     columns = _columns(KnownSession, SessionRow, subject=SubjectRow.label, session=SessionRow.label)
     return select(*columns).select_from(SessionRow).join(SubjectRow, SubjectRow.id == SessionRow.subject_id)
 
 
+@cache
 def runs(*, brief: bool = False) -> Select[Any]:
     """Select what RunRecord takes; `brief` leaves metrics and error message empty."""
     others: dict[str, Column] = {"subject": SubjectRow.label, "session": SessionRow.label.label("session_label")}
@@ -75,6 +82,13 @@ def runs(*, brief: bool = False) -> Select[Any]:
     )
 
 
+@cache
+def run_by_id() -> Select[Any]:
+    """Select what RunRecord takes, of the run whose id is bound to `run_id`."""
+    return runs().where(RunRow.id == bindparam("run_id"))
+
+
+@cache
 def attempts() -> Select[Any]:
     """Select what AttemptRecord takes."""
     columns = _columns(AttemptRecord, AttemptRow, pipeline=RunRow.pipeline, scope=RunRow.scope)
@@ -91,6 +105,7 @@ def call_statistics() -> Select[Any]:
     return select(*_columns(CallStatistics, CallStatisticsRow))
 
 
+@cache
 def audit() -> Select[Any]:
     """Select what AuditRecord takes."""
     return select(*_columns(AuditRecord, AuditRow))

@@ -159,7 +159,7 @@ def read_run(session: Session, run_id: int) -> RunRecord:
     Raises:
         NotFoundError: when there is none.
     """
-    row = session.execute(records.runs().where(RunRow.id == run_id)).first()
+    row = session.execute(records.run_by_id(), {"run_id": run_id}).first()
     if row is None:
         raise NotFoundError(f"there is no run {run_id}")
     return RunRecord(*row)

@@ -34,8 +34,9 @@ def _cancel_job(services: Services, run: RunRecord) -> None:
     if attempt is None:
         return
     cluster = services.cluster(attempt.where)
-    if attempt.status is AttemptStatus.SUBMITTING:
-        # Its job id is not known yet. A job that starts later finds the revoked claim and stops.
+    if attempt.status is not AttemptStatus.RUNNING:
+        # A job that starts later finds the revoked claim and stops. Where none has claimed it yet, the claim is what
+        # tells the poll of its end: SLURM forgets an array's element that is cancelled while it waits.
         cluster.revoke(attempt)
     cluster.cancel([attempt])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from neuroflow.cluster.accounting_query import parse_exit_code, parse_sacct, parse_size
@@ -58,7 +58,11 @@ def test_squeue_is_read_whatever_it_says(text: str) -> None:
         assert (row.ended_at is None) or row.state in ENDED_STATES
 
 
+NO_MOMENT = "\x1f".join(("7", "FAILED", "1:0", "", "5", "9" * 18, "9" * 18, "9" * 18, "n1", "nf-1"))
+
+
 @fast
+@example(NO_MOMENT)
 @given(st.one_of(st.text(), mutated(SACCT)))
 def test_sacct_is_read_whatever_it_says(text: str) -> None:
     rows = parse_sacct(text)
@@ -67,6 +71,7 @@ def test_sacct_is_read_whatever_it_says(text: str) -> None:
         assert job_ids(row.job_id) == (row.job_id,)
         assert row.lives >= 1
         assert row.max_rss_mb is None or row.max_rss_mb >= 0
+        assert row.ended_at is None or datetime.fromtimestamp(row.ended_at, UTC)
         judge(attempt(), Sighting(True, True, accounting=row), now=NOW, grace_seconds=60)
 
 
@@ -194,6 +199,7 @@ def sightings(draw: st.DrawFn) -> Sighting:
         accounting=draw(st.none() | ACCOUNTING_ROWS) if accounting == "answered" else None,
         exit_record=draw(st.none() | RECORDS),
         accounting_silent=accounting == "silent",
+        revoked=queue_answered and draw(st.booleans()),
     )
 
 
@@ -210,7 +216,7 @@ def test_a_verdict_needs_evidence_of_an_end(
     one = attempt(status=status, last_seen_at=NOW - timedelta(seconds=unseen_seconds))
     found = judge(one, seen, now=NOW, grace_seconds=grace)
     rows = [row for row in (seen.queue, seen.accounting) if row is not None]
-    has_ended = seen.exit_record is not None or any(row.state in ENDED_STATES for row in rows)
+    has_ended = seen.revoked or seen.exit_record is not None or any(row.state in ENDED_STATES for row in rows)
     success = seen.exit_record is not None and is_success(seen.exit_record)
     assert (found.kind is VerdictKind.SUCCEEDED) == success
     assert (found.kind is VerdictKind.FAILED) == (found.failure is not None)

@@ -17,7 +17,7 @@ from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.transport import LocalTransport
 from neuroflow.domain import FailureClass, JobState, Resources, VerdictKind
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
-from tests.cluster_layer.builders import WRITES, attempt_of, config_in, python_job, wait_for_verdict
+from tests.cluster_layer.builders import WRITES, attempt_of, config_in, new_token, python_job, wait_for_verdict
 from tests.support.require import require
 
 pytestmark = pytest.mark.slurm
@@ -223,3 +223,38 @@ def test_a_requeued_job_waits_and_then_runs_again(root: Path, cluster: SlurmClus
     assert waiting.queue.state in (JobState.PENDING, JobState.REQUEUED)
     verdict = wait_for_verdict(cluster, attempt, seconds=300)
     assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, job_id)
+
+
+# --- arrays and limits ---
+
+
+def test_one_element_of_an_array_is_found_and_cancelled_and_its_siblings_are_left_alone(
+    root: Path, cluster: SlurmCluster
+) -> None:
+    name = new_token()
+    command = ["sbatch", "--parsable", "--array=0-3%2", NOT_NOW, f"--job-name={name}", "--mem=100", "--wrap", "true"]
+    array_id = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True, cwd=root).stdout.strip()
+    try:
+        base = attempt_of(python_job(root, WRITES), job_id=None)
+        elements = [
+            replace(base, token=f"{name}-{index}", folder=f"{root}/{index}", array_token=name, array_index=index)
+            for index in range(4)
+        ]
+        found = cluster.find(elements)
+        assert dict(found.found) == {f"{name}-{index}": f"{array_id}_{index}" for index in range(4)}
+        assert cluster.revoke(elements[1])
+        cluster.cancel([elements[1]])
+        known = [replace(one, job_id=f"{array_id}_{one.array_index}") for one in elements]
+        assert wait_for_verdict(cluster, known[1]).failure is FailureClass.CANCELLED
+        words = [seen.queue and seen.queue.word for seen in cluster.sight([known[0], *known[2:]]).values()]
+        assert words == ["PENDING"] * 3
+    finally:
+        subprocess.run(["scancel", array_id], check=False, timeout=60)
+
+
+def test_the_limits_of_the_site_are_known(cluster: SlurmCluster) -> None:
+    limits = cluster.site_limits()
+    assert (limits.max_array_size, limits.max_job_count) == (1001, 10_000)
+    assert (limits.partitions or {})["short"].time_minutes == 2
+    assert "lab" in {one.account for one in limits.associations or ()}
+    assert limits.reservations is not None

@@ -75,6 +75,11 @@ def test_arrays_cancelled_while_they_waited() -> None:
     assert {(row.state, row.started_at) for row in rows.values()} == {(JobState.CANCELLED, None)}
 
 
+def test_an_element_that_was_cancelled_alone_while_it_waited_is_not_reported_at_all() -> None:
+    # `scancel 291_1` came first, `scancel 291` later; squeue forgot 291_1 at once.
+    assert set(accounted("array_element_cancelled")) == {"291_0", "291_2", "291_3"}
+
+
 def test_an_array_that_is_half_done() -> None:
     assert words("array_half_done") == {
         "17_0": "COMPLETED",

@@ -266,6 +266,20 @@ def test_where_squeue_is_silent_an_element_without_an_id_is_not_cancelled(tmp_pa
         cluster_with(tmp_path, FakeTransport(squeue=hung())).cancel([element(tmp_path, 2, job_id=None)])
 
 
+def test_a_revoked_claim_tells_that_a_job_which_nobody_lists_never_ran(tmp_path: Path) -> None:
+    one, other, listed = (element(tmp_path, index) for index in (1, 2, 3))
+    transport = FakeTransport(squeue=squeue_line("605_3", "PENDING", "nf-array"), sacct="")
+    cluster = cluster_with(tmp_path, transport)
+    assert cluster.revoke(one)
+    assert cluster.revoke(listed)
+    seen = cluster.sight([one, other, listed])
+    assert {token: sighting.revoked for token, sighting in seen.items()} == {
+        "nf-1": True,
+        "nf-2": False,
+        "nf-3": False,
+    }
+
+
 # --- one round, one call each ---
 
 
@@ -277,7 +291,7 @@ def test_lost_and_known_ids_share_one_call_of_sacct(tmp_path: Path) -> None:
     one = attempt(token="a", job_id="1", folder=str(tmp_path / "a"))
     seen = cluster_with(tmp_path, transport).sight([one, replace(one, token="b", job_id=None, folder="/nowhere")])
     assert transport.programs() == ["squeue", "sacct"]
-    assert transport.calls[1][-2] == "-S"
+    assert transport.calls[1][-2] == "-E"
     words = {token: sighting.accounting and sighting.accounting.word for token, sighting in seen.items()}
     assert words == {"a": "FAILED", "b": "TIMEOUT"}
 

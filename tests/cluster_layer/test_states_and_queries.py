@@ -151,6 +151,7 @@ def test_sizes(text: str, mib: float | None) -> None:
 
 
 SINCE = datetime(2026, 3, 2, 8, tzinfo=UTC)
+WINDOW = ("-u", "lab", "-S", "2026-03-01T08:00:00", "-E", "now+365days")
 
 
 def asked(ids: Sequence[str] = (), names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -164,7 +165,7 @@ def test_jobs_are_asked_for_by_id_and_elements_by_their_array() -> None:
 
 def test_many_jobs_are_asked_for_by_a_window_of_time() -> None:
     assert asked([str(number) for number in range(200)])[0] == "-j"
-    assert asked([str(number) for number in range(201)]) == ("-u", "lab", "-S", "2026-03-01T08:00:00")
+    assert asked([str(number) for number in range(201)]) == WINDOW
 
 
 def test_a_thousand_elements_of_one_array_are_no_long_list() -> None:
@@ -172,9 +173,9 @@ def test_a_thousand_elements_of_one_array_are_no_long_list() -> None:
 
 
 def test_names_alone_are_asked_for_by_name_from_a_day_before_the_attempt() -> None:
-    assert asked(names=["b", "a"]) == ("-u", "lab", "-S", "2026-03-01T08:00:00", "--name", "a,b")
+    assert asked(names=["b", "a"]) == (*WINDOW, "--name", "a,b")
 
 
 def test_ids_and_names_share_one_window() -> None:
-    assert asked(["7"], ["a"]) == ("-u", "lab", "-S", "2026-03-01T08:00:00")
-    assert asked(names=[f"nf-{number}" for number in range(201)]) == ("-u", "lab", "-S", "2026-03-01T08:00:00")
+    assert asked(["7"], ["a"]) == WINDOW
+    assert asked(names=[f"nf-{number}" for number in range(201)]) == WINDOW

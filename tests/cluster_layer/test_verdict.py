@@ -208,6 +208,12 @@ def test_a_job_that_failed_within_its_first_second_may_still_leave_a_record() ->
     assert verdict(young).kind is VerdictKind.PENDING
 
 
+def test_what_was_revoked_and_is_not_listed_is_cancelled() -> None:
+    assert verdict(replace(sighting(), revoked=True)).failure is FailureClass.CANCELLED
+    assert verdict(replace(sighting(queue=JobState.PENDING), revoked=True)).kind is VerdictKind.PENDING
+    assert verdict(replace(sighting(queue_answered=False), revoked=True)).kind is VerdictKind.PENDING
+
+
 # --- sites without accounting, and sacct away ---
 
 
