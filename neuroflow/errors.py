@@ -122,12 +122,14 @@ class CallBudgetExhausted(CommandError):
 class SubmissionRefused(ClusterError):
     """Report that the scheduler refused a job, so that none exists.
 
-    `transient` tells a full queue or a limit (try later) from a wrong account (never).
+    `transient` tells a full queue or a limit (try later) from a wrong account (never). `unreachable` tells a
+    controller that did not hear of the request at all: it may be made again at once.
     """
 
-    def __init__(self, message: str, *, transient: bool, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, transient: bool, unreachable: bool = False, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.transient = transient
+        self.unreachable = unreachable
 
 
 class SubmissionUncertain(ClusterError):

@@ -15,12 +15,16 @@ _AMBIGUOUS = re.compile(
     r"Unexpected message received",
     re.IGNORECASE,
 )
+# The controller did not hear of the request.
+_UNREACHABLE = re.compile(
+    r"connect failure|Unable to contact slurm controller|send failure|Connection refused|in standby mode|"
+    r"Unable to create TCP connection|Transport endpoint is not connected|Resource temporarily unavailable",
+    re.IGNORECASE,
+)
 # Limits and load: the same request may pass later.
 _TRANSIENT = re.compile(
     r"temporarily unable to accept|Rate limit exceeded|MaxJobCount|job queue full|MaxSubmitJob|MaxSubmitPU|"
-    r"job submit limit|connect failure|Unable to contact slurm controller|send failure|Connection refused|"
-    r"in standby mode|Unable to create TCP connection|Slurm database|"
-    r"Resource temporarily unavailable|try again later|Transport endpoint is not connected",
+    r"job submit limit|Slurm database|try again later",
     re.IGNORECASE,
 )
 _SBATCH_SPOKE = re.compile(r"^sbatch: (?:error|fatal)|Batch job submission failed|unrecognized option", re.MULTILINE)
@@ -44,8 +48,9 @@ def job_id_of(answer: CompletedCommand) -> str:
             f"sbatch ended with {answer.exit_code} and no usable job id, so a job may exist: {said}",
             hint="the attempt is searched by its token in squeue and sacct before anything is submitted again",
         )
-    if _TRANSIENT.search(answer.stderr):
-        raise SubmissionRefused(f"SLURM takes no job at present: {said}", transient=True)
+    unreachable = _UNREACHABLE.search(answer.stderr) is not None
+    if unreachable or _TRANSIENT.search(answer.stderr):
+        raise SubmissionRefused(f"SLURM takes no job at present: {said}", transient=True, unreachable=unreachable)
     if _SBATCH_SPOKE.search(answer.stderr):
         raise SubmissionRefused(
             f"sbatch refused the job: {said}",

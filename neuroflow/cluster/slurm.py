@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +19,7 @@ from neuroflow.cluster.job import payload
 from neuroflow.cluster.job_index import JobIndex
 from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.records import write_job
+from neuroflow.cluster.repeat import idempotent_is_safe, repeated
 from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
 from neuroflow.cluster.submit import ELEMENTS_NAME, SlurmExecutor, check_folder, script_text
 from neuroflow.cluster.transport import LocalTransport, Transport
@@ -45,9 +47,11 @@ class SlurmCluster:
         *,
         transport: Transport | None = None,
         clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = config.cluster
         self._transport: Transport = transport or LocalTransport()
+        self._sleep = sleep
         self._user = pwd.getpwuid(os.getuid()).pw_name
         self._witnesses = Witnesses(config.cluster, user=self._user, run=self._run, clock=clock)
 
@@ -61,7 +65,7 @@ class SlurmCluster:
         except ClusterError as error:
             raise SubmissionRefused(str(error), transient=False, hint=error.hint) from error
         write_job(Path(job.folder), job)
-        executor = SlurmExecutor(job, self._settings, transport=self._transport)
+        executor = SlurmExecutor(job, self._settings, transport=self._transport, sleep=self._sleep)
         return str(executor.submit(payload, job.folder).job_id)
 
     def submit_array(self, array: ArrayRequest) -> list[str]:
@@ -78,7 +82,7 @@ class SlurmCluster:
             write_job(Path(job.folder), job)
         names = "".join(f"{Path(job.folder).name}\n" for job in array.jobs)
         write_atomically(folder / ELEMENTS_NAME, names.encode())
-        executor = SlurmExecutor(array, self._settings, transport=self._transport)
+        executor = SlurmExecutor(array, self._settings, transport=self._transport, sleep=self._sleep)
         return [str(job.job_id) for job in executor.submit_array([partial(payload, job.folder) for job in array.jobs])]
 
     def render(self, job: JobRequest) -> str:
@@ -103,7 +107,7 @@ class SlurmCluster:
         self._cancel_ids(ids.values())
         for attempt in unknown:
             if attempt.array_token is None:
-                self._run(("scancel", "-u", self._user, "-n", attempt.token))
+                self._scancel("-u", self._user, "-n", attempt.token)
         if elements:
             queue = JobIndex(self._witnesses.queue_rows())
             self._cancel_ids(row.job_id for attempt in elements for row in queue.of(attempt) if is_listed(row))
@@ -111,7 +115,10 @@ class SlurmCluster:
     def _cancel_ids(self, job_ids: Iterable[str]) -> None:
         distinct = sorted(set(job_ids))
         if distinct:
-            self._run(("scancel", *distinct))
+            self._scancel(*distinct)
+
+    def _scancel(self, *arguments: str) -> None:
+        repeated(lambda: self._run(("scancel", *arguments)), safe=idempotent_is_safe, sleep=self._sleep)
 
     # --- asking ---
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from submitit.slurm import slurm as submitit_slurm
 
 from neuroflow.cluster.answers import job_id_of, translated
 from neuroflow.cluster.files import write_atomically
+from neuroflow.cluster.repeat import repeated, submission_is_safe
 from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.template import render_script
 from neuroflow.cluster.transport import Transport
@@ -46,11 +48,19 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
 
     job_class = SlurmJob
 
-    def __init__(self, what: JobRequest | ArrayRequest, settings: ClusterSettings, *, transport: Transport) -> None:
+    def __init__(
+        self,
+        what: JobRequest | ArrayRequest,
+        settings: ClusterSettings,
+        *,
+        transport: Transport,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(what.folder)
         self._what = what
         self._settings = settings
         self._transport = transport
+        self._sleep = sleep
 
     @classmethod
     def affinity(cls) -> int:
@@ -73,13 +83,15 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
         text = self._make_submission_file_text(command, "")
         script = self.folder / SCRIPT_NAME
         write_atomically(script, text.encode())
+        job_id = repeated(lambda: self._sbatch(script), safe=submission_is_safe, sleep=self._sleep)
+        return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
+
+    def _sbatch(self, script: Path) -> str:
+        timeout = self._settings.command_timeout_seconds
         try:
-            answer = self._transport.run(
-                self._make_submission_command(script), timeout=self._settings.command_timeout_seconds
-            )
+            return job_id_of(self._transport.run(self._make_submission_command(script), timeout=timeout))
         except CommandError as error:
             raise translated(error) from error
-        return self.job_class(folder=self.folder, job_id=job_id_of(answer), tasks=[0])
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         """Render our template; it calls submitit in its own last line, not by `command`."""
