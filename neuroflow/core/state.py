@@ -15,7 +15,7 @@ from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
 from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
-from neuroflow.core.verdicts import VerdictState
+from neuroflow.core.verdicts import Ending, VerdictState
 from neuroflow.core.workflows import WorkflowState
 
 
@@ -43,4 +43,4 @@ class StateManager(
     """
 
 
-__all__ = ["NewAttempt", "SeenAttempt", "StateManager", "utcnow"]
+__all__ = ["Ending", "NewAttempt", "SeenAttempt", "StateManager", "utcnow"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,15 +26,19 @@ from neuroflow.domain import (
 from neuroflow.errors import StateError
 from neuroflow.models import AttemptRow, RunRow
 
+# So many share a transaction: others have to write as well.
+_ENDINGS_PER_TRANSACTION = 100
+
 
 @dataclass(frozen=True)
-class _Ending:
+class Ending:
     """How an attempt ended, and what follows."""
 
+    attempt_id: int
     verdict: Verdict
-    decision: RetryDecision | None
-    result: AdapterResult | None
-    signature: str
+    decision: RetryDecision | None  # None after a success
+    result: AdapterResult | None = None
+    signature: str = ""  # of the failure, shared by those that are alike
 
 
 class VerdictState(Store):
@@ -52,30 +57,51 @@ class VerdictState(Store):
 
         A run that has ended meanwhile, because someone cancelled it, stays as it is.
 
-        Args:
-            signature: of the failure, shared by those that are alike.
-
         Raises:
             StateError: for a verdict that ends nothing, or a failure without a decision.
         """
-        _check(verdict, decision)
-        with self._write() as (session, now):
-            run_id, run_status, status = lock_attempt(session, attempt_id)
-            if status not in OPEN_ATTEMPT_STATUSES:
-                return False
-            counted = decision.counted if decision is not None else True
-            move_attempt(
-                session,
-                attempt_id,
-                before=status,
-                to=_attempt_status(verdict),
-                cause=Cause(verdict.reason, now),
-                values=_attempt_values(verdict, now) | {"counted": counted, "signature": signature},
-            )
-            if run_status in OPEN_RUN_STATUSES:
-                ending = _Ending(verdict, decision, result, signature)
-                _move_its_run(session, run_id, run_status, ending=ending, now=now)
-            return True
+        return bool(self.record_verdicts([Ending(attempt_id, verdict, decision, result, signature)]))
+
+    def record_verdicts(self, endings: Sequence[Ending]) -> dict[int, RunStatus]:
+        """End many attempts, as `record_verdict` does; return what became of their runs, by attempt.
+
+        An attempt that had ended already is left out.
+
+        Raises:
+            StateError: for a verdict that ends nothing, or a failure without a decision; those before it may be stored.
+        """
+        for ending in endings:
+            _check(ending.verdict, ending.decision)
+        # In the order of ids, so that two polls at once can't lock each other out.
+        ordered = sorted(endings, key=lambda item: item.attempt_id)
+        statuses: dict[int, RunStatus] = {}
+        for start in range(0, len(ordered), _ENDINGS_PER_TRANSACTION):
+            with self._write() as (session, now):
+                for ending in ordered[start : start + _ENDINGS_PER_TRANSACTION]:
+                    status = _end(session, ending, now)
+                    if status is not None:
+                        statuses[ending.attempt_id] = status
+        return statuses
+
+
+def _end(session: Session, ending: Ending, now: datetime) -> RunStatus | None:
+    """End an attempt, and return its run's new status; None when it had ended already."""
+    run_id, run_status, status = lock_attempt(session, ending.attempt_id)
+    if status not in OPEN_ATTEMPT_STATUSES:
+        return None
+    verdict, decision = ending.verdict, ending.decision
+    counted = decision.counted if decision is not None else True
+    move_attempt(
+        session,
+        ending.attempt_id,
+        before=status,
+        to=_attempt_status(verdict),
+        cause=Cause(verdict.reason, now),
+        values=_attempt_values(verdict, now) | {"counted": counted, "signature": ending.signature},
+    )
+    if run_status not in OPEN_RUN_STATUSES:
+        return run_status  # someone cancelled it
+    return _move_its_run(session, run_id, run_status, ending=ending, now=now)
 
 
 def retry_values(
@@ -126,7 +152,7 @@ def _attempt_values(verdict: Verdict, now: datetime) -> dict[str, Any]:
     return values
 
 
-def _move_its_run(session: Session, run_id: int, before: RunStatus, *, ending: _Ending, now: datetime) -> None:
+def _move_its_run(session: Session, run_id: int, before: RunStatus, *, ending: Ending, now: datetime) -> RunStatus:
     verdict, decision, result = ending.verdict, ending.decision, ending.result
     values: dict[str, Any] = {}
     if verdict.started_at is not None:
@@ -141,3 +167,4 @@ def _move_its_run(session: Session, run_id: int, before: RunStatus, *, ending: _
         message = (result.error_message if result is not None else None) or verdict.reason
         values |= retry_values(decision, failure=verdict.failure, message=message, signature=ending.signature)
     move_run(session, run_id, before=before, to=to, cause=Cause(reason, now), values=values)
+    return to
