@@ -1,6 +1,7 @@
 """Judge an attempt by its witnesses: squeue, sacct and the exit record, which knows of the declared outputs.
 
 published, exit code 0                    SUCCEEDED, whatever SLURM says
+squeue lists it: held after a bad launch  FAILED: the node's fault
 squeue lists it: waiting, requeued        PENDING
 squeue lists it: anything else            RUNNING, until it has been ENDING for the grace period
 exit record of a failure                  FAILED, once SLURM's final word is there or the grace is over
@@ -34,6 +35,8 @@ from neuroflow.domain import (
 )
 
 _WAITING = (JobState.PENDING, JobState.REQUEUED)
+# SLURM puts the job back into the queue and holds it there until an admin comes: on other nodes it may run at once.
+_LAUNCH_FAILED = "launch failed requeued held"
 
 
 def judge(attempt: AttemptRecord, sighting: Sighting, *, now: datetime, grace_seconds: float) -> Verdict:
@@ -76,6 +79,9 @@ class _Case:
         return self._not_known()
 
     def _listed(self, row: QueueRow) -> Verdict:
+        if row.state in _WAITING and row.reason.replace("_", " ").lower() == _LAUNCH_FAILED:
+            reason = f"the job could not be launched, and {self.source} holds it since then ({row.reason})"
+            return self._say(VerdictKind.FAILED, reason, FailureClass.NODE)
         if row.state in _WAITING:
             return self._say(
                 VerdictKind.PENDING, f"{self.source}: {row.word}" + (f" ({row.reason})" if row.reason else "")

@@ -309,3 +309,16 @@ def test_exactly_these_combinations_end_an_attempt() -> None:
                 assert (found.kind is VerdictKind.FAILED) == (found.failure is not None)
                 if record is not None and record.published:
                     assert found.kind is VerdictKind.SUCCEEDED
+
+
+@pytest.mark.parametrize("reason", ["launch failed requeued held", "launch_failed_requeued_held"])
+def test_a_job_that_slurm_holds_because_it_could_not_be_launched_is_the_nodes_fault(reason: str) -> None:
+    row = QueueRow("17", "nf-1", JobState.PENDING, "PENDING", reason=reason)
+    found = verdict(Sighting(True, False, queue=row))
+    assert (found.kind, found.failure) == (VerdictKind.FAILED, FailureClass.NODE)
+
+
+@pytest.mark.parametrize("reason", ["JobHeldAdmin", "JobHeldUser", "job requeued in held state", "BeginTime"])
+def test_a_job_that_a_person_holds_waits(reason: str) -> None:
+    row = QueueRow("17", "nf-1", JobState.PENDING, "PENDING", reason=reason)
+    assert verdict(Sighting(True, False, queue=row)).kind is VerdictKind.PENDING
