@@ -6,8 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from neuroflow.domain import RunRecord, RunStatus, SessionStatus
+from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.rounds import POLL_KEY
-from neuroflow.orchestrator.scheduler import choose_dispatch, plan_runs
+from neuroflow.orchestrator.scheduler import plan_runs
 from neuroflow.orchestrator.services import SLURM_BUDGET
 from neuroflow.orchestrator.site import admission
 

@@ -12,10 +12,11 @@ import structlog
 
 from neuroflow.discovery.scanner import SessionScanner
 from neuroflow.domain import RunRecord, RunStatus, ScanOutcome
+from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.orchestrator.scheduler import Plan, Wait, choose_dispatch, plan_runs
+from neuroflow.orchestrator.scheduler import Plan, Wait, plan_runs
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import admission, array_size, ask_first
 

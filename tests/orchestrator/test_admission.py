@@ -8,8 +8,8 @@ from datetime import timedelta
 from neuroflow.config.execution import PipelineSettings
 from neuroflow.domain import QosLimits, Reservation, Resources, RunRecord, RunStatus, SiteLimits
 from neuroflow.orchestrator.admission import Admission, Placement
+from neuroflow.orchestrator.dispatch import Choice, choose_dispatch
 from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
-from neuroflow.orchestrator.scheduler import Choice, choose_dispatch
 from tests.orchestrator.builders import NOW, run, session, snapshot
 
 SOON = Reservation("upgrade", NOW + timedelta(hours=10), NOW + timedelta(hours=20), is_maintenance=True, all_nodes=True)

@@ -16,8 +16,9 @@ from neuroflow.domain import (
     SessionRecord,
     SessionStatus,
 )
+from neuroflow.orchestrator.dispatch import HINT_LIFETIME, choose_dispatch
 from neuroflow.orchestrator.registry import BUILT_IN, Registry, get_registry
-from neuroflow.orchestrator.scheduler import HINT_LIFETIME, WITHDRAWABLE, Plan, choose_dispatch, plan_runs
+from neuroflow.orchestrator.scheduler import WITHDRAWABLE, Plan, plan_runs
 from tests.orchestrator.builders import (
     NOW,
     converted,
