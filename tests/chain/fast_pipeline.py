@@ -6,7 +6,7 @@ It is QSIRecon's place in the chain with a shell script as its program: no conta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,10 @@ class FastSite(Site):
 
     def add_sessions(self, services: Services, count: int, *, subject: str = "01") -> list[SessionRecord]:
         """Write down as many sessions as if a scan had found them, ready."""
-        labels = [f"{number:04}" for number in range(count)]
+        return self.add_labelled(services, [f"{number:04}" for number in range(count)], subject=subject)
+
+    def add_labelled(self, services: Services, labels: Sequence[str], *, subject: str = "01") -> list[SessionRecord]:
+        """Write down sessions of these labels as if a scan had found them, ready."""
         series = (Series("1.2", 1, "dwi", "dwi", "MR", 20, 20, True),)
         found = [FoundSession(subject, label, f"/d/{subject}/{label}", "f", 20, 20, 0.0, series) for label in labels]
         services.state.record_scan(found, settle_minutes=0)
@@ -84,15 +87,16 @@ class FastSite(Site):
 
     def open_runs(self, services: Services, count: int, *, subject: str = "01") -> list[RunRecord]:
         """Open runs of as many new sessions."""
-        runs = []
-        for session in self.add_sessions(services, count, subject=subject):
-            proposal = RunProposal(
-                PIPELINE, Level.SESSION, session.scope, session.subject_id, session.id, "dicom:f", "first run"
-            )
-            run = services.state.open_run(proposal)
-            assert run is not None
-            runs.append(run)
-        return runs
+        return [self.open_run(services, session) for session in self.add_sessions(services, count, subject=subject)]
+
+    def open_run(self, services: Services, session: SessionRecord) -> RunRecord:
+        """Open the first run of a session."""
+        proposal = RunProposal(
+            PIPELINE, Level.SESSION, session.scope, session.subject_id, session.id, "dicom:f", "first run"
+        )
+        run = services.state.open_run(proposal)
+        assert run is not None
+        return run
 
     def executions(self) -> Counter[str]:
         """Count how often each `pipeline/scope`'s program was started."""

@@ -19,6 +19,7 @@ class Slurm:
     partition: str = "main"  # two days; not preempted
     short_partition: str = "short"  # two minutes
     spot_partition: str = "spot"  # jobs of `main` preempt it: requeued
+    node_to_fail: str = "n4"  # a test may set it down, and has to resume it
 
 
 def find_slurm() -> Slurm | None:
@@ -32,3 +33,11 @@ def find_slurm() -> Slurm | None:
         return None
     needed = {slurm.partition, slurm.short_partition, slurm.spot_partition}
     return slurm if " is UP" in answer and needed <= set(partitions) else None
+
+
+def freest_node(partition: str, *, but: str) -> str:
+    """Return the node of a partition that takes jobs and has the least memory given away."""
+    columns = "--Format=StateCompact:20,AllocMem:20,NodeList:80"
+    rows = [line.split() for line in run(["sinfo", "--noheader", "--Node", "-p", partition, columns]).splitlines()]
+    # Not by --states=idle: a drained node is idle too.
+    return min((int(memory), node) for state, memory, node in rows if state in ("idle", "mix") and node != but)[1]
