@@ -281,6 +281,8 @@ class ExitRecord:
     bad_input: str = ""  # the line of stderr in which the tool refused its input, if it did
     oom_kills: int = 0  # processes of the job that the kernel killed for memory
     stopped_by: str = ""  # SIGTERM, SIGUSR2 (time limit near), TIME_LIMIT …: what asked the job to stop, if anything
+    quarantined: tuple[str, ...] = ()  # what was put aside before the tool started, as paths in the run's folder
+    results_of: str = ""  # token of the earlier attempt whose interrupted publication this one finished
 
 
 @dataclass(frozen=True)

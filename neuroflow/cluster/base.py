@@ -66,6 +66,14 @@ class Cluster(Protocol):
         """Make sure that an attempt is never executed from now on; False when a job executes, or executed, it."""
         ...
 
+    def retire(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Make sure that attempts which are given up neither work now nor ever again; harmless when repeated.
+
+        Raises:
+            ClusterError: when that is not sure: their runs must not get further attempts yet.
+        """
+        ...
+
     def site_limits(self) -> SiteLimits:
         """Ask what the cluster takes, once an hour or so; a part that is not answered is None. Never raises."""
         ...

@@ -8,9 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from neuroflow.cluster.files import read_own_file, sync_folder
+from neuroflow.cluster.files import is_listed_in, read_own_file, sync_folder
 
 FILE_NAME = "claim"
+FENCE_NAME = "fenced"
 REVOKED = "revoked"
 _LIMIT_BYTES = 200
 _JOB_ID = re.compile(r"\d+(?:[_:]\d+)?", re.ASCII)
@@ -33,6 +34,25 @@ def take(folder: Path, claimant: str) -> bool:
         os.fsync(stream.fileno())
     sync_folder(folder)
     return True
+
+
+def fence(folder: Path) -> None:
+    """Forbid an attempt to work from now on, its present job too; harmless when repeated.
+
+    A claim can't do this: a job that SLURM requeues keeps its id, and with it its claim.
+
+    Raises:
+        OSError: when it can't be written.
+    """
+    folder.mkdir(exist_ok=True)  # without its parents: a fence in place of a file system that is away fences nothing
+    with suppress(FileExistsError):
+        os.close(os.open(folder / FENCE_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    sync_folder(folder)
+
+
+def is_fenced(folder: Path) -> bool:
+    """Tell whether an attempt has been given up."""
+    return is_listed_in(folder, FENCE_NAME)
 
 
 def holder(folder: Path, *, wait_seconds: float = 0.0) -> str | None:

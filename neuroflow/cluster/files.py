@@ -31,6 +31,26 @@ def write_json(path: Path, value: object) -> None:
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def is_listed_in(folder: Path, name: str) -> bool:
+    """Tell whether a folder holds a name.
+
+    A look at the name alone may be answered from memory: a network file system remembers for a while what was not
+    there, and asks its server when a folder is opened.
+    """
+    try:
+        with os.scandir(folder) as scan:
+            return any(entry.name == name for entry in scan)
+    except FileNotFoundError:
+        return False
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file or folder, within one file system."""
+    if source.is_dir() and not source.is_symlink() and not os.access(source, os.W_OK):
+        source.chmod(source.stat().st_mode | 0o700)  # a folder that moves needs write permission itself
+    os.rename(source, target)  # noqa: PTH104
+
+
 def sync_folder(folder: Path) -> None:
     """Ask for a folder's entries to reach the disk; some network file systems can't, and need not."""
     with suppress(OSError):

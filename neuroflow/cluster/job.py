@@ -12,30 +12,36 @@ import resource
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.environment import node_environment, without_our_code
 from neuroflow.cluster.files import write_json
 from neuroflow.cluster.globs import files_matching
 from neuroflow.cluster.memory import oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
 from neuroflow.cluster.process_table import own_local_id, write_place
-from neuroflow.cluster.publish import interrupted_plan, make_plan, publish
+from neuroflow.cluster.publish import Plan, begin, interrupted_plan, make_plan, publish
+from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
+from neuroflow.cluster.scratch import filled, make_scratch
 from neuroflow.domain import ExitRecord
 
 SCHEMA = 1
 JOB_NAME = "job.json"
 RECORD_NAME = "exit.json"
-SCRATCH_MARK = "@SCRATCH@"  # stands in arguments for a folder that only the node knows
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
 BROKEN = 70  # EX_SOFTWARE: this module failed, not the tool
-_CODE_ROOT = str(Path(__file__).resolve().parents[2])
 _MAX_NAMED = 50
+_GIVEN_UP = "this attempt was given up, and is fenced"
+
+
+class _GivenUp(Exception):
+    """This attempt was fenced while it worked."""
 
 
 @dataclass
@@ -49,6 +55,8 @@ class _Findings:
     crash_files: tuple[str, ...] = ()
     missing_outputs: tuple[str, ...] = ()
     oom_kills: int = 0
+    quarantined: tuple[str, ...] = ()
+    results_of: str = ""
     tail: Tail = field(default_factory=Tail)
 
 
@@ -69,9 +77,13 @@ def run_job(folder: str) -> int:
     started = time.time()
     again = claim.holder(place) == job_id  # an earlier life of this job, before it was requeued
     if not claim.take(place, job_id):
-        return _step_back(place, job_id, started)
-    if again and _is_done(place):
+        return _step_back(place, job_id, started, why=f"the folder is held by '{claim.holder(place)}'")
+    if again and _has_published(place):
         return 0
+    if claim.is_fenced(place):
+        return _step_back(place, job_id, started, why=_GIVEN_UP)
+    if again:
+        _put_record_aside(place)
     if ":" in job_id:
         write_place(place, job_id)
     findings = _Findings()
@@ -82,20 +94,22 @@ def run_job(folder: str) -> int:
         job = json.loads((place / JOB_NAME).read_text(encoding="utf-8"))
         token = job["token"]
         findings.tail = Tail([re.compile(pattern) for pattern in job["bad_input_patterns"]])
-        scratch = _make_scratch(job)
+        scratch = make_scratch(job)
         with Stopper(time_limit_seconds=job["time_limit_seconds"]) as stopper:
             try:
                 _execute(job, place, findings, stopper, scratch=scratch, again=again)
             finally:
                 stopped_by = stopper.stopped_by
+    except _GivenUp:
+        _remove(scratch)
+        return _step_back(place, job_id, started, why=_GIVEN_UP)
     except Exception as error:  # the payload's shell: whatever happens, a record is left
         findings.error = f"{type(error).__name__}: {error}"
         print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     findings.oom_kills = max(oom_kills() - kills_before, 0)
     record = _record(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
-    if scratch is not None:
-        shutil.rmtree(scratch, ignore_errors=True)
+    _remove(scratch)
     return _code(record)
 
 
@@ -111,14 +125,18 @@ def own_job_id() -> str:
 def _execute(
     job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None, again: bool
 ) -> None:
-    plan = interrupted_plan(place) if again else None
-    if plan is not None:  # the results had been checked, and are partly moved: only the rest is left to do
-        publish(plan, folder=place)
-        findings.exit_code, findings.published = 0, True
-        return
     output_dir, work_dir = Path(job["output_dir"]), Path(job["work_dir"])
-    if again:
-        shutil.rmtree(output_dir, ignore_errors=True)  # half-written by the earlier life
+    plan = interrupted_plan(place) if again else None
+    if plan is None:
+        plan = unfinished_publication(output_dir, attempts=place.parent)
+        _begin(plan, place)
+    if plan is not None:  # the results had been checked, and are partly moved: only the rest is left to do
+        findings.exit_code = 0
+        findings.results_of = plan.token if plan.token != job["token"] else ""
+        publish(plan)
+        findings.published = True
+        return
+    findings.quarantined = _named(_put_aside(job, again=again).moved)
     for made in (output_dir, work_dir):
         made.mkdir(parents=True, exist_ok=True)
     ended = _run_commands(job, place, findings, stopper, scratch=scratch)
@@ -133,8 +151,26 @@ def _execute(
     findings.missing_outputs = missing_outputs(output_dir, job["outputs"])
     if not findings.missing_outputs:
         new = make_plan(output_dir, Path(job["publish_dir"]), owned=job["owned"], token=job["token"])
-        publish(new, folder=place)
+        _begin(new, place)
+        publish(new)
         findings.published = True
+
+
+def _begin(plan: Plan | None, place: Path) -> None:
+    """Let this attempt publish, unless it was given up meanwhile; once it has begun, it goes on to the end.
+
+    A publication that stopped half way would leave results of two runs in the dataset.
+    """
+    if plan is not None and not begin(plan, folder=place):
+        raise _GivenUp
+
+
+def _put_aside(job: Mapping[str, Any], *, again: bool) -> PutAside:
+    """Clear the way of what was left half done, and say in the job's log what was moved."""
+    found = put_aside(Path(job["output_dir"]), Path(job["work_dir"]), token=job["token"], again=again)
+    for line in (*(f"put aside as {name}" for name in found.moved), *found.problems):
+        print(f"neuroflow: {line}", file=sys.stderr, flush=True)
+    return found
 
 
 def _run_commands(
@@ -143,18 +179,16 @@ def _run_commands(
     """Run the commands that come first, then the tool; the first that fails is the last."""
     logs = (place / "stdout.log", place / "stderr.log")
     cwd = Path(job["work_dir"])
-    ours = _environment({})
+    ours = node_environment(os.environ)
     for command in job["before"]:
-        ended = run(
-            _filled(command, scratch), environment=ours, cwd=cwd, logs=logs, tail=findings.tail, stopper=stopper
-        )
+        ended = run(filled(command, scratch), environment=ours, cwd=cwd, logs=logs, tail=findings.tail, stopper=stopper)
         if ended.exit_code != 0:
             findings.error = ended.error or f"`{' '.join(command)}` ended with {ended.exit_code}"
             return ended
-    extra = dict(zip(job["environment"], _filled(list(job["environment"].values()), scratch), strict=True))
-    environment = _without_our_code({**ours, **extra})
+    extra = dict(zip(job["environment"], filled(list(job["environment"].values()), scratch), strict=True))
+    environment = without_our_code({**ours, **extra})
     return run(
-        _filled(job["command"], scratch),
+        filled(job["command"], scratch),
         environment=environment,
         cwd=cwd,
         logs=logs,
@@ -173,67 +207,32 @@ def missing_outputs(output_dir: Path, rules: Sequence[Mapping[str, Any]]) -> tup
     return tuple(missing)
 
 
-def _make_scratch(job: Mapping[str, Any]) -> Path | None:
-    """Make a folder of this job's own where a command asks for one: node-local, or in the work directory."""
-    texts = [*job["command"], *job["environment"].values(), *(word for line in job["before"] for word in line)]
-    if not any(SCRATCH_MARK in text for text in texts):
-        return None
-    site = os.environ.get("NEUROFLOW_SCRATCH", "").strip()
-    if site:
-        try:
-            Path(site).mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=f"{job['token']}-", dir=site))
-        except OSError as error:
-            print(f"neuroflow: no scratch folder in {site} ({error}): the work directory is used", file=sys.stderr)
-    root = Path(job["work_dir"]) / "tmp"
-    shutil.rmtree(root, ignore_errors=True)  # of an attempt that was killed: one attempt of a run works at a time
-    root.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{job['token']}-", dir=root))
-
-
-def _filled(command: Sequence[str], scratch: Path | None) -> list[str]:
-    return [_with_scratch(word, str(scratch)) for word in command]
-
-
-def _with_scratch(word: str, scratch: str) -> str:
-    # Apptainer's mounts are one line of CSV in which every field is quoted: there a quote is written twice.
-    return word.replace(SCRATCH_MARK, scratch.replace('"', '""') if word.startswith("type=bind,") else scratch)
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("SUBMITIT_", "NEUROFLOW_"))}
-    return {**own, **extra}
-
-
-def _without_our_code(environment: dict[str, str]) -> dict[str, str]:
-    """Drop our own entry of PYTHONPATH: a tool on the host has a Python, and packages, of its own."""
-    kept = [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if entry not in ("", _CODE_ROOT)]
-    return {**environment, "PYTHONPATH": os.pathsep.join(kept)} if kept else environment
-
-
-def _is_done(place: Path) -> bool:
-    """Tell whether an earlier life has published; put its record aside where it has not."""
-    record = place / RECORD_NAME
+def _has_published(place: Path) -> bool:
+    """Tell whether an earlier life of this job has published its results."""
     try:
-        if json.loads(record.read_text(encoding="utf-8"))["published"] is True:
-            return True
-    except FileNotFoundError:
+        return json.loads((place / RECORD_NAME).read_text(encoding="utf-8"))["published"] is True
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
-    except (ValueError, KeyError, TypeError):
-        pass
+
+
+def _put_record_aside(place: Path) -> None:
     lives = sum(1 for _ in place.glob("exit-before-*.json"))
-    record.rename(place / f"exit-before-{lives + 1}.json")
-    return False
+    with suppress(FileNotFoundError):
+        (place / RECORD_NAME).rename(place / f"exit-before-{lives + 1}.json")
 
 
-def _step_back(place: Path, job_id: str, started: float) -> int:
+def _step_back(place: Path, job_id: str, started: float, *, why: str) -> int:
     """Leave a note, which is no exit record, that this job did nothing."""
-    by = claim.holder(place)
-    findings = _Findings(error=f"not executed: the folder is held by '{by}'")
+    findings = _Findings(error=f"not executed: {why}")
     record = _record(findings, token=place.name, job_id=job_id, started=started, stopped_by="")
     write_json(place / f"exit-{job_id}.json", {"schema": SCHEMA, **asdict(record)})
     print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     return NOT_MINE
+
+
+def _remove(scratch: Path | None) -> None:
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _record(findings: _Findings, *, token: str, job_id: str, started: float, stopped_by: str) -> ExitRecord:
@@ -256,6 +255,8 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         bad_input=findings.tail.matched,
         oom_kills=findings.oom_kills,
         stopped_by=stopped_by,
+        quarantined=findings.quarantined,
+        results_of=findings.results_of,
     )
 
 

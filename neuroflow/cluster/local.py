@@ -20,6 +20,7 @@ from submitit.core.utils import DelayedSubmission
 from submitit.local import local as submitit_local
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.fence import fence
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.process_table import (
     is_alive,
@@ -133,6 +134,14 @@ class LocalCluster:
         folder.mkdir(parents=True, exist_ok=True)
         return claim.take(folder, claim.REVOKED)
 
+    def retire(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Fence attempts, and kill what is left of their processes on this machine."""
+        fence(attempts)
+        for attempt in attempts:
+            job_id = _job_id(attempt)
+            if job_id is not None and state_here(Path(attempt.folder), job_id) is not None:
+                _end_orphans(job_id)
+
     def site_limits(self) -> SiteLimits:
         """Return no limits: a process is taken whatever it asks for."""
         return SiteLimits()
@@ -209,7 +218,7 @@ def _process_state(attempt: AttemptRecord, job_id: str | None) -> JobState | Non
 
 
 def _end_orphans(job_id: str) -> bool:
-    """Kill what a killed job has left running, before anyone runs it anew; True if there was something."""
+    """Kill what is left of a job, before anyone runs it anew; True if there was something."""
     pid = pid_of(job_id)
     if pid is None or is_another(pid, job_id):
         return False  # a process id is given out again only after its whole session has ended

@@ -17,7 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from neuroflow.cluster.files import write_json
+from neuroflow.cluster import claim
+from neuroflow.cluster.files import is_listed_in, rename, write_json
 from neuroflow.cluster.globs import owned_names, walk
 
 PLAN_NAME = "publish.json"
@@ -59,13 +60,30 @@ def make_plan(output_dir: Path, publish_dir: Path, *, owned: Sequence[str], toke
     )
 
 
-def publish(plan: Plan, *, folder: Path) -> None:
-    """Carry out a plan that is first written to `folder`; harmless when repeated.
+def begin(plan: Plan, *, folder: Path) -> bool:
+    """Keep a plan in an attempt's folder; False, and nothing kept, for an attempt that has been given up.
+
+    The plan is written before the fence is looked for, and whoever fences looks for the plan afterwards: one of the
+    two sees the other. So a publication that has begun is never taken for one that won't.
+    """
+    write_json(folder / PLAN_NAME, asdict(plan))
+    if not claim.is_fenced(folder):
+        return True
+    (folder / PLAN_NAME).unlink()
+    return False
+
+
+def has_begun(folder: Path) -> bool:
+    """Tell whether an attempt's results were checked, and some may be in the dataset."""
+    return is_listed_in(folder, PLAN_NAME)
+
+
+def publish(plan: Plan) -> None:
+    """Carry out a plan that was kept before; harmless when repeated.
 
     Raises:
         OSError: when a file can't be written; what was published stays, and a repetition goes on.
     """
-    write_json(folder / PLAN_NAME, asdict(plan))
     Path(plan.publish_dir).mkdir(parents=True, exist_ok=True)
     for path in plan.retired:
         _set_aside(plan, path)
@@ -77,7 +95,7 @@ def publish(plan: Plan, *, folder: Path) -> None:
 
 
 def interrupted_plan(folder: Path) -> Plan | None:
-    """Return the plan of a publication that had begun in an earlier life of this job."""
+    """Return the plan of a publication that had begun, None where none had."""
     try:
         raw = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -114,7 +132,7 @@ def _swap(plan: Plan, path: str) -> None:
     target = Path(plan.publish_dir) / path
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _rename(source, target)
+        rename(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -131,7 +149,7 @@ def _set_aside(plan: Plan, path: str) -> None:
     while _exists(aside):  # only after an interruption: what is here now is a copy of ours, and yet not deleted
         number += 1
         aside = plan.replaced_dir / f"{path}.{number}"
-    _rename(current, aside)
+    rename(current, aside)
 
 
 def _copy_owned(plan: Plan, source: Path, target: Path) -> None:
@@ -142,11 +160,11 @@ def _copy_owned(plan: Plan, source: Path, target: Path) -> None:
         shutil.copytree(source, temporary, symlinks=True)
     else:
         shutil.copy2(source, temporary, follow_symlinks=False)
-    _rename(temporary, target)
+    rename(temporary, target)
     # Out of sight by one rename: half a source must never look like a whole one to a repetition.
     placed = Path(plan.output_dir) / _PLACED_NAME / source.relative_to(plan.output_dir)
     placed.parent.mkdir(parents=True, exist_ok=True)
-    _rename(source, placed)
+    rename(source, placed)
     _remove(placed)
 
 
@@ -164,12 +182,6 @@ def _same(source: Path, target: Path) -> bool:
     if source.is_symlink() or target.is_symlink():
         return source.is_symlink() and target.is_symlink() and source.readlink() == target.readlink()
     return target.is_file() and filecmp.cmp(source, target, shallow=False)
-
-
-def _rename(source: Path, target: Path) -> None:
-    if source.is_dir() and not source.is_symlink() and not os.access(source, os.W_OK):
-        source.chmod(source.stat().st_mode | 0o700)  # a folder that moves needs write permission itself
-    os.rename(source, target)  # noqa: PTH104
 
 
 def _remove(path: Path) -> None:

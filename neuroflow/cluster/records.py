@@ -139,4 +139,6 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "bad_input": _text,
     "oom_kills": _whole,
     "stopped_by": _text,
+    "quarantined": _texts,
+    "results_of": _text,
 }

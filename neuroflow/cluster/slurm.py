@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from neuroflow.cluster import claim, site_limits
+from neuroflow.cluster.fence import fence
 from neuroflow.cluster.files import write_atomically
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.job_index import JobIndex
@@ -29,6 +31,12 @@ from neuroflow.errors import ClusterError, CommandError, SubmissionRefused
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
+
+# What scancel says of jobs that have ended or are forgotten, or whose id another user's job bears by now. Depending on
+# the release it then ends with an exit code other than 0, all the same, or says nothing.
+_NOT_THERE = re.compile(
+    r"Invalid job id specified|already completing or completed|Access/permission denied", re.IGNORECASE
+)
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +119,26 @@ class SlurmCluster:
         if elements:
             queue = JobIndex(self._witnesses.queue_rows())
             self._cancel_ids(row.job_id for attempt in elements for row in queue.of(attempt) if is_listed(row))
+
+    def retire(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Fence attempts, and cancel their jobs in one call: a requeued one keeps its id, and its claim.
+
+        An attempt whose job's id is not known needs the fence alone: a job that has started has claimed its folder.
+        """
+        fence(attempts)  # first: should the controller not answer, no job of them works all the same
+        ids = {job_id for attempt in attempts if (job_id := self._own_job_id(attempt)) is not None}
+        if not ids:
+            return
+        answer = self._transport.run(("scancel", *sorted(ids)), timeout=self._settings.command_timeout_seconds)
+        told = [line for line in answer.stderr.splitlines() if line.strip()]
+        if answer.exit_code < 0 or not all(_NOT_THERE.search(line) for line in told):
+            answer.check()
+
+    def _own_job_id(self, attempt: AttemptRecord) -> str | None:
+        """Return an attempt's job, unless squeue has shown another job by that id: ids are given out again."""
+        job_id = _job_id(attempt)
+        name = self._witnesses.name_of(job_id) if job_id is not None else None
+        return job_id if name in (None, attempt.job_name) else None
 
     def _cancel_ids(self, job_ids: Iterable[str]) -> None:
         distinct = sorted(set(job_ids))

@@ -54,7 +54,7 @@ class _Case:
     def __init__(self, attempt: AttemptRecord, sighting: Sighting, now: datetime, grace: timedelta) -> None:
         self.attempt = attempt
         self.sighting = sighting
-        self.record = _of_last_life(sighting)
+        self.record = record_of_last_life(sighting)
         self.now = now
         self.grace = grace
         self.source = "SLURM" if attempt.where == "slurm" else "this machine"
@@ -147,9 +147,12 @@ class _Case:
 
     def _success_reason(self, record: ExitRecord) -> str:
         state = self._final_state()
-        if state in (None, JobState.COMPLETED):
-            return "exit code 0, all declared outputs are there"
-        return f"exit code 0, all declared outputs are there, although {self.source} says {self._word()}"
+        reason = "exit code 0, all declared outputs are there"
+        if record.results_of:
+            reason += f": those of {record.results_of}, whose publication was interrupted and is finished now"
+        return (
+            reason if state in (None, JobState.COMPLETED) else f"{reason}, although {self.source} says {self._word()}"
+        )
 
     def _as_it_was(self, reason: str) -> Verdict:
         kind = VerdictKind.RUNNING if self.attempt.status is AttemptStatus.RUNNING else VerdictKind.PENDING
@@ -216,7 +219,7 @@ class _Case:
         )
 
 
-def _of_last_life(sighting: Sighting) -> ExitRecord | None:
+def record_of_last_life(sighting: Sighting) -> ExitRecord | None:
     """Return the exit record, unless it tells of a life that SLURM has followed with another."""
     record, row = sighting.exit_record, sighting.accounting
     if record is None or row is None or record.published:

@@ -61,7 +61,9 @@ class Witnesses:
         self._user = user
         self._run = run
         self._clock = clock
-        self._jobs_in_queue: int | None = None  # by squeue's last answer
+        # By squeue's last answer:
+        self._jobs_in_queue: int | None = None
+        self._names: dict[str, str] = {}
 
     def queue_rows(self) -> tuple[QueueRow, ...]:
         """Return all of this user's jobs.
@@ -71,7 +73,12 @@ class Witnesses:
         """
         rows = parse_squeue(self._run(squeue_command(self._user)))
         self._jobs_in_queue = sum(is_listed(row) for row in rows)
+        self._names = {row.job_id: row.token for row in rows}
         return rows
+
+    def name_of(self, job_id: str) -> str | None:
+        """Return the name of the job that bears an id by squeue's last answer, None for one that it did not list."""
+        return self._names.get(job_id)
 
     def jobs_in_queue(self) -> int | None:
         """Return how many of this user's jobs wait or run, None when squeue does not answer.

@@ -29,6 +29,7 @@ from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.breaker import check_pipelines
 from neuroflow.orchestrator.container_record import read_container_run
 from neuroflow.orchestrator.lost import lost_before_it_started, settle_submissions
+from neuroflow.orchestrator.retire import retire_failed
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
@@ -85,11 +86,14 @@ class Poller:
                 cluster = self.services.cluster(where)
                 sightings = cluster.sight(attempts)
                 settled = settle_submissions(self.services, cluster, attempts, sightings)
+                judged = [(item, self._judge(cluster, item, sightings[item.token])) for item in settled]
             except ClusterError as error:
                 errors.append(f"{where}: {error}")
                 log.warning("poll.no_answer", where=where, error=str(error))
                 continue
-            verdicts += [(item, self._judge(cluster, item, sightings[item.token])) for item in settled]
+            retired = retire_failed(self.services, cluster, judged, sightings)
+            verdicts += retired.verdicts
+            errors += [f"{where}: {error}" for error in retired.errors]
         self._record_sightings([item for item in verdicts if item[1].kind in _GOING_ON])
         for attempt, verdict in verdicts:
             done = self._record(attempt, verdict)

@@ -10,6 +10,7 @@ import structlog
 from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.states import ENDED_STATES
 from neuroflow.domain import AttemptRecord, FailureClass, Sighting, Verdict, VerdictKind
+from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.reconcile import Poller, signature_of
 from neuroflow.orchestrator.services import Services
 
@@ -51,8 +52,11 @@ def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float) -> b
     cluster = services.cluster(attempt.where)
     if is_known(cluster.sight([attempt])[attempt.token]):
         return False  # the next poll judges it
-    cluster.revoke(attempt)
-    cluster.cancel([attempt])
+    try:
+        cluster.retire([attempt])
+    except ClusterError as error:  # tomorrow again
+        log.warning("cleanup.not_retired", run_id=attempt.run_id, token=attempt.token, error=str(error))
+        return False
     reason = f"no witness has known its job for {hours:g} hours"
     verdict = Verdict(
         VerdictKind.FAILED, reason, failure=FailureClass.NODE, ended_at=services.clock(), job_id=attempt.job_id

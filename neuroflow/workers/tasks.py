@@ -153,7 +153,7 @@ def _time_limit(services: Services, run_id: int, pipeline_name: str) -> dict[str
         # Its job does not depend on this task: the next poll looks after it, by token where its id is unknown.
         return {"success": False, "run_id": run_id, "status": str(run.status), "message": TOO_SLOW}
     if run.status in IN_FLIGHT_RUN_STATUSES and attempt is not None:
-        services.cluster(attempt.where).cancel([attempt])
+        services.cluster(attempt.where).retire([attempt])
         verdict = Verdict(VerdictKind.FAILED, TOO_SLOW, failure=FailureClass.TIMEOUT, ended_at=services.clock())
         decision = RetryDecision(RunStatus.FAILED, TOO_SLOW, counted=True)
         services.state.record_verdict(attempt.id, verdict, decision, None, signature=code_of(attempt, verdict))

@@ -16,6 +16,7 @@ from neuroflow.cluster import claim
 from neuroflow.cluster.base import JobRequest
 from neuroflow.cluster.job import NOT_MINE
 from neuroflow.cluster.process import Tail
+from neuroflow.cluster.publish import begin, has_begun, make_plan
 from neuroflow.cluster.records import read_exit_record, write_job
 from neuroflow.domain import ExitRecord, OutputRule
 from tests.cluster_layer.builders import WRITES, python_job
@@ -158,6 +159,14 @@ def test_the_tool_sees_nothing_of_ours(tmp_path: Path) -> None:
     assert run(python_job(tmp_path, code), NEUROFLOW_SCRATCH=str(tmp_path))[0] == 0
 
 
+def test_the_nodes_own_settings_of_the_runtime_do_not_reach_the_tool(tmp_path: Path) -> None:
+    code = WRITES + "; (out / 'seen.txt').write_text(' '.join(sorted(n for n in os.environ if 'TAINER' in n)))"
+    node = {"APPTAINER_BIND": "/gpfs", "APPTAINERENV_LC_ALL": "de", "APPTAINER_TMPDIR": "/fast"}
+    assert run(python_job(tmp_path, code), **node)[0] == 0
+    seen = tmp_path / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "seen.txt"
+    assert seen.read_text() == "APPTAINER_TMPDIR"
+
+
 # --- once ---
 
 
@@ -193,6 +202,38 @@ def test_an_empty_claim_belongs_to_nobody(tmp_path: Path) -> None:
     assert claim.claimed_job_id(tmp_path) is None
 
 
+def test_a_fenced_attempt_is_not_executed_although_its_job_holds_the_claim(tmp_path: Path) -> None:
+    job = python_job(tmp_path, "raise SystemExit(5)")
+    assert run(job)[0] == 5
+    claim.fence(Path(job.folder))
+    claim.fence(Path(job.folder))
+    again = JobRequest(**{**job.__dict__, "command": (*job.command[:2], WRITES, *job.command[3:])})
+    code, _, err = run(again, SLURM_RESTART_COUNT="1")
+    assert (code, "given up" in err) == (NOT_MINE, True)
+    assert record(job).exit_code == 5, "the record of the life that worked stays"
+    assert "fenced" in json.loads((Path(job.folder) / "exit-17.json").read_text())["error"]
+    assert not (tmp_path / "derivatives").exists()
+
+
+def test_an_attempt_that_is_fenced_while_its_tool_works_publishes_nothing(tmp_path: Path) -> None:
+    site = tmp_path / "scratch"
+    job = python_job(tmp_path, WRITES + "; pathlib.Path(os.environ['FOLDER'], 'fenced').touch()")
+    code, _, err = run(job, FOLDER=job.folder, NEUROFLOW_SCRATCH=str(site))
+    assert (code, "given up" in err) == (NOT_MINE, True)
+    assert read_exit_record(job.folder, token=job.token) is None
+    assert not (tmp_path / "derivatives").exists()
+    assert not has_begun(Path(job.folder)), "whoever fenced it must not take it for publishing"
+    assert list(site.iterdir()) == []
+
+
+def test_a_fence_that_comes_after_the_publication_changes_nothing(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    run(job)
+    claim.fence(Path(job.folder))
+    assert run(job)[0] == 0
+    assert record(job).published
+
+
 def test_a_requeued_job_goes_on_and_starts_from_a_clean_output_folder(tmp_path: Path) -> None:
     job = python_job(tmp_path, "import pathlib, sys; pathlib.Path(sys.argv[1], 'half').write_text('x'); sys.exit(5)")
     assert run(job)[0] == 5
@@ -201,6 +242,9 @@ def test_a_requeued_job_goes_on_and_starts_from_a_clean_output_folder(tmp_path: 
     assert (record(job).exit_code, record(job).restart_count) == (0, 1)
     assert json.loads((Path(job.folder) / "exit-before-1.json").read_text())["exit_code"] == 5
     assert not (tmp_path / "derivatives" / "qsiprep" / "half").exists()
+    place = f"quarantine/{job.token}-life-2/out-{job.token}"
+    assert record(job).quarantined == (place,)
+    assert (tmp_path / "work" / place / "half").read_text() == "x"
 
 
 def test_a_requeued_job_that_had_published_does_nothing(tmp_path: Path) -> None:
@@ -220,6 +264,65 @@ def test_a_requeued_job_finishes_an_interrupted_publication_without_the_tool(tmp
     assert run(fails)[0] == 0
     assert record(job).published
     assert (tmp_path / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").exists()
+
+
+# --- what earlier attempts left ---
+
+
+def killed(job: JobRequest, *files: str) -> None:
+    """Leave of an attempt what a job that was killed would."""
+    claim.take(Path(job.folder), "16")
+    for file in files:
+        path = Path(job.run.output_dir) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"of {job.token}")
+
+
+def test_output_and_locks_of_an_earlier_attempt_are_put_aside_and_named(tmp_path: Path) -> None:
+    earlier, job = python_job(tmp_path, WRITES), python_job(tmp_path, WRITES)
+    killed(earlier, "sub-01/half.txt")
+    lock = Path(job.run.work_dir) / "fs" / "sub-01" / "scripts" / "IsRunning.lh"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("PID 4711")
+    code, _, err = run(job)
+    assert code == 0
+    place = f"quarantine/{job.token}"
+    assert record(job).quarantined == (f"{place}/out-{earlier.token}", f"{place}/work/fs/sub-01/scripts/IsRunning.lh")
+    assert [line for line in err.splitlines() if "put aside as" in line] == [
+        f"neuroflow: put aside as {name}" for name in record(job).quarantined
+    ]
+    assert (tmp_path / "work" / place / f"out-{earlier.token}" / "sub-01" / "half.txt").exists()
+    assert not lock.exists()
+    assert claim.is_fenced(Path(earlier.folder))
+
+
+def test_a_publication_that_an_earlier_attempt_left_unfinished_is_finished_without_the_tool(tmp_path: Path) -> None:
+    earlier, job = python_job(tmp_path, WRITES), python_job(tmp_path, "raise SystemExit(9)")
+    killed(earlier, "sub-01.html", "sub-01/dwi/a.txt", "shared.json")
+    output, dataset = Path(earlier.run.output_dir), tmp_path / "derivatives" / "qsiprep"
+    plan = make_plan(output, dataset, owned=earlier.run.owned, token=earlier.token)
+    assert begin(plan, folder=Path(earlier.folder))
+    dataset.mkdir(parents=True)
+    (output / "sub-01").rename(dataset / "sub-01")  # as far as it came
+    assert run(job)[0] == 0
+    for name in ("sub-01.html", "sub-01/dwi/a.txt", "shared.json"):
+        assert (dataset / name).read_text() == f"of {earlier.token}"
+    found = record(job)
+    assert (found.exit_code, found.published, found.results_of) == (0, True, earlier.token)
+    assert not output.exists()
+    assert claim.is_fenced(Path(earlier.folder)), "a requeued job of it would find nothing, and call that published"
+
+
+def test_a_publication_that_can_not_be_finished_is_left_to_the_next_attempt(tmp_path: Path) -> None:
+    first, second, third = (python_job(tmp_path, WRITES) for _ in range(3))
+    (tmp_path / "derivatives").write_text("a file, where a folder is needed")
+    for job in (first, second):
+        assert run(job)[0] == 1
+        assert (record(job).exit_code, record(job).published) == (0, False)
+    (tmp_path / "derivatives").unlink()
+    assert run(third)[0] == 0
+    assert record(third).results_of == first.token
+    assert (tmp_path / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").read_text() == "hello"
 
 
 # --- signals ---

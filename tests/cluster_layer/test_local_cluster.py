@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.cluster import claim
 from neuroflow.cluster.base import JobRequest, get_cluster
 from neuroflow.cluster.local import LocalCluster
 from neuroflow.cluster.process_table import is_alive, local_id, pid_of
@@ -95,6 +96,24 @@ def test_a_payload_that_is_killed_takes_its_tool_with_it(root: Path, cluster: Lo
     assert (verdict.kind, verdict.failure) == (VerdictKind.FAILED, FailureClass.NODE)
     assert "no exit record" in verdict.reason
     assert is_gone(tool)
+
+
+def test_a_retired_attempt_is_fenced_and_nothing_of_it_goes_on(root: Path, cluster: LocalCluster) -> None:
+    job = python_job(root, SLEEPS)
+    attempt = attempt_of(job, job_id=cluster.submit(job), where="local")
+    tool = tool_pid(job)
+    cluster.retire([attempt])
+    cluster.retire([attempt])
+    assert is_gone(tool)
+    assert claim.is_fenced(Path(job.folder))
+
+
+def test_processes_of_another_machine_are_only_fenced(root: Path, cluster: LocalCluster) -> None:
+    job = python_job(root, WRITES)
+    place = {"job_id": local_id(os.getpid()), "host": "another-login-node", "boot": _boot()}
+    (Path(job.folder) / "process.json").write_text(json.dumps(place))
+    cluster.retire([attempt_of(job, job_id=local_id(os.getpid()), where="local")])
+    assert claim.is_fenced(Path(job.folder))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neuroflow.cluster.globs import files_matching, matches, owned_names
-from neuroflow.cluster.publish import interrupted_plan, make_plan, publish
+from neuroflow.cluster.publish import begin, interrupted_plan, make_plan, publish
 
 OWNED = ("sub-01", "sub-01.html", "sub-01_*.html", "logs/**/sub-01.log")
 
@@ -67,7 +67,8 @@ def place(tmp_path: Path) -> Path:
 
 def run(place: Path) -> None:
     plan = make_plan(place / "out", place / "dataset", owned=OWNED, token="t1")
-    publish(plan, folder=place / "attempt")
+    begin(plan, folder=place / "attempt")
+    publish(plan)
 
 
 def test_owned_names_are_swapped_whole_and_the_rest_is_written_file_by_file(place: Path) -> None:
@@ -155,7 +156,8 @@ def test_a_repetition_makes_an_interruption_good(
     monkeypatch.setattr(os, "rename", rename)
     plan = interrupted_plan(place / "attempt")
     assert plan is not None
-    publish(plan, folder=place / "attempt")
+    begin(plan, folder=place / "attempt")
+    publish(plan)
     assert contents(place / "dataset") == AFTER
     kept = place / "dataset" / ".neuroflow" / "replaced" / "t1"
     assert (kept / "sub-01" / "dwi" / "obsolete.txt").read_text() == "old"
@@ -226,7 +228,8 @@ def test_a_neighbouring_sessions_report_is_never_retired(tmp_path: Path) -> None
     tree(tmp_path / "out", {"sub-01_ses-1.html": "new"})
     tree(tmp_path / "dataset", {"sub-01_ses-10.html": "kept", "sub-01_ses-1_old.html": "retired"})
     plan = make_plan(tmp_path / "out", tmp_path / "dataset", owned=("**/sub-01_ses-1*.html",), token="t1")
-    publish(plan, folder=tmp_path / "attempt")
+    begin(plan, folder=tmp_path / "attempt")
+    publish(plan)
     assert contents(tmp_path / "dataset") == {"sub-01_ses-1.html": "new", "sub-01_ses-10.html": "kept"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.cluster import claim
 from neuroflow.cluster.base import JobRequest, get_cluster
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.transport import LocalTransport
-from neuroflow.domain import FailureClass, JobState, Resources, VerdictKind
+from neuroflow.domain import AttemptRecord, FailureClass, JobState, Resources, VerdictKind
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
 from tests.cluster_layer.builders import WRITES, attempt_of, config_in, new_token, python_job, wait_for_verdict
 from tests.support.require import require
@@ -223,6 +225,43 @@ def test_a_requeued_job_waits_and_then_runs_again(root: Path, cluster: SlurmClus
     assert waiting.queue.state in (JobState.PENDING, JobState.REQUEUED)
     verdict = wait_for_verdict(cluster, attempt, seconds=300)
     assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, job_id)
+
+
+def is_waiting(cluster: SlurmCluster, attempt: AttemptRecord) -> bool:
+    row = cluster.sight([attempt])[attempt.token].queue
+    return row is not None and row.state is JobState.PENDING
+
+
+def start_now(job_id: str) -> None:
+    """Shorten the two minutes that SLURM lets a requeued job wait."""
+    subprocess.run(["scontrol", "update", f"jobid={job_id}", "StartTime=now"], check=True, timeout=60)
+
+
+def test_a_fenced_job_that_slurm_requeues_steps_back(root: Path, cluster: SlurmCluster) -> None:
+    lives = root / "lives"
+    job = python_job(root, f"import time; open({str(lives)!r}, 'a').write('x'); time.sleep(600)")
+    job_id = cluster.submit(job)
+    wait_until(lives.exists)
+    claim.fence(Path(job.folder))
+    subprocess.run(["scontrol", "requeue", job_id], check=True, timeout=60)
+    note = Path(job.folder) / f"exit-{job_id}.json"
+    wait_until(lambda: is_waiting(cluster, attempt_of(job, job_id=job_id)))
+    start_now(job_id)
+    wait_until(note.exists, seconds=180)
+    found = json.loads(note.read_text())
+    assert (found["restart_count"], found["error"]) == (1, "not executed: this attempt was given up, and is fenced")
+    assert lives.read_text() == "x"
+
+
+def test_a_retired_attempts_job_neither_goes_on_nor_comes_back(root: Path, cluster: SlurmCluster) -> None:
+    lives = root / "lives"
+    job = python_job(root, f"import time; open({str(lives)!r}, 'a').write('x'); time.sleep(600)")
+    attempt = attempt_of(job, job_id=cluster.submit(job))
+    wait_until(lives.exists)
+    cluster.retire([attempt, replace(attempt, token=f"{job.token}-old", job_id="99999999", folder=f"{job.folder}-old")])
+    verdict = wait_for_verdict(cluster, attempt)
+    assert (verdict.kind, verdict.failure) == (VerdictKind.FAILED, FailureClass.CANCELLED)
+    assert claim.is_fenced(Path(job.folder))
 
 
 # --- arrays and limits ---

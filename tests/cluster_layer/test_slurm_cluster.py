@@ -343,6 +343,57 @@ def test_jobs_are_cancelled_by_id_at_once_and_by_name_where_it_is_lost(tmp_path:
     assert transport.calls[1][-2:] == ("-n", "c")
 
 
+def test_retired_attempts_are_fenced_and_their_jobs_cancelled_in_one_call(tmp_path: Path) -> None:
+    transport = FakeTransport(scancel="")
+    attempts = [
+        attempt(token=token, job_id=job_id, folder=str(tmp_path / token))
+        for token, job_id in (("a", "17"), ("b", "605_4"), ("c", None))
+    ]
+    cluster_with(tmp_path, transport).retire(attempts)
+    assert transport.calls == [("scancel", "17", "605_4")]
+    assert all(claim.is_fenced(tmp_path / token) for token in "abc")
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "",
+        "scancel: error: Kill job error on job id 17: Invalid job id specified",
+        "scancel: error: Kill job error on job id 17: Job/step already completing or completed\n",
+        "scancel: error: Kill job error on job id 17: Access/permission denied",
+    ],
+)
+def test_a_job_that_is_gone_is_retired(tmp_path: Path, stderr: str) -> None:
+    cluster_with(tmp_path, FakeTransport(scancel=ended(1, stderr=stderr))).retire([attempt(folder=str(tmp_path / "t"))])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        hung(),
+        ended(-9),
+        ended(
+            1,
+            stderr="scancel: error: Kill job error on job id 1: Invalid job id specified\n"
+            "scancel: error: Unable to contact slurm controller (connect failure)",
+        ),
+    ],
+)
+def test_where_scancel_does_not_take_the_order_nothing_is_sure_but_the_fence(tmp_path: Path, answer: Any) -> None:
+    with pytest.raises(CommandError):
+        cluster_with(tmp_path, FakeTransport(scancel=answer)).retire([attempt(folder=str(tmp_path / "t"))])
+    assert claim.is_fenced(tmp_path / "t")
+
+
+def test_a_job_that_bears_an_old_attempts_id_is_left_alone(tmp_path: Path) -> None:
+    transport = FakeTransport(squeue=squeue_line("17", "RUNNING", "someone-elses"), sacct="", scancel="")
+    cluster = cluster_with(tmp_path, transport)
+    old = attempt(folder=str(tmp_path / "t"))
+    cluster.sight([old])
+    cluster.retire([old])
+    assert "scancel" not in transport.programs()
+
+
 def test_an_attempt_is_revoked_once_and_not_under_a_job(tmp_path: Path) -> None:
     cluster = cluster_with(tmp_path, FakeTransport())
     one = attempt(folder=str(tmp_path / "t"))

@@ -113,6 +113,9 @@ class FakeCluster:
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
         return None
 
+    def retire(self, attempts: Sequence[AttemptRecord]) -> None:
+        return None
+
     def render(self, job: JobRequest) -> str:
         return ""
 
@@ -140,11 +143,12 @@ class Ward:
 
     def attempt(self, run_id: int) -> AttemptRecord:
         resources = self.services.registry.get("bids_conversion").resources
+        token = f"t-{run_id}-{self.now:%d%H%M%S}"
         made = self.services.state.claim_run(
             run_id,
-            token=f"t-{run_id}-{self.now:%d%H%M%S}",
+            token=token,
             where="slurm",
-            folder="/nowhere",
+            folder=str(self.services.config.attempts_dir / token),
             resources=resources,
             image=None,
             limit=99,

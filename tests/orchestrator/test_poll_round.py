@@ -91,9 +91,10 @@ def sacct_text() -> str:
 
 def test_a_round_makes_one_call_of_each_and_judges_everything(services: Services, clock: Clock) -> None:
     clock.now = NOW + timedelta(seconds=200)  # later than any sbatch would still be at it
-    transport = FakeTransport(squeue=squeue_text(), sacct=sacct_text())
+    transport = FakeTransport(squeue=squeue_text(), sacct=sacct_text(), scancel="")
     report = polled(services, transport, clock).poll()
-    assert transport.programs() == ["squeue", "sacct"]
+    assert transport.programs() == ["squeue", "sacct", "scancel"]
+    assert transport.calls[-1][1:] == tuple(sorted(str(1000 + number) for number in IN_SACCT))
     assert (report.looked_at, len(report.ended), report.errors) == (ATTEMPTS, len(IN_SACCT), ())
     assert {ended.verdict.failure and ended.verdict.failure.value for ended in report.ended} == {"timeout"}
     left = services.state.open_attempts()
@@ -121,7 +122,7 @@ def test_lost_submissions_are_made_anew_only_if_both_answered_and_neither_knows_
 def test_a_job_that_is_lost_before_it_started_is_made_anew_after_some_patience(
     services: Services, clock: Clock
 ) -> None:
-    transport = FakeTransport(squeue="", sacct="")
+    transport = FakeTransport(squeue="", sacct="", scancel="")
     started = services.state.open_attempts()[1]
     Path(started.folder).mkdir()
     claim.take(Path(started.folder), started.job_id or "")
@@ -146,6 +147,34 @@ def test_nothing_is_given_up_while_a_witness_is_silent(services: Services, clock
     polled(services, FakeTransport(squeue="", sacct=hung()), clock).poll()
 
     assert len(services.state.open_attempts()) == ATTEMPTS
+
+
+def test_what_failed_is_fenced_and_judged_only_once_its_job_is_cancelled(services: Services, clock: Clock) -> None:
+    clock.now = NOW + timedelta(seconds=200)
+    failed = {services.config.attempts_dir / f"nf-{number}" for number in IN_SACCT}
+    silent = FakeTransport(squeue=squeue_text(), sacct=sacct_text(), scancel=hung())
+
+    report = polled(services, silent, clock).poll()
+
+    assert report.ended == ()
+    assert len(services.state.open_attempts()) == ATTEMPTS
+    (error,) = report.errors
+    assert error.startswith(f"slurm: verdicts put off until the jobs are surely dead: {len(IN_SACCT)}; ")
+    assert all(claim.is_fenced(folder) for folder in failed), "no job of them works from now on, SLURM or not"
+
+    report = polled(services, FakeTransport(squeue=squeue_text(), sacct=sacct_text(), scancel=""), clock).poll()
+    assert (len(report.ended), report.errors) == (len(IN_SACCT), ())
+
+
+def test_nothing_is_judged_that_can_not_be_fenced(services: Services, clock: Clock) -> None:
+    clock.now = NOW + timedelta(seconds=200)
+    services.config.attempts_dir.rename(services.config.attempts_dir.with_name("away"))
+
+    report = polled(services, FakeTransport(squeue=squeue_text(), sacct=sacct_text()), clock).poll()
+
+    assert (report.ended, len(report.errors)) == ((), 1)
+    assert "can't be fenced" in report.errors[0]
+    assert not services.config.attempts_dir.exists()
 
 
 def test_a_second_round_writes_no_audit_row(services: Services, clock: Clock) -> None:

@@ -34,6 +34,9 @@ class FakeCluster:
             for item in attempts
         }
 
+    def retire(self, attempts: Sequence[AttemptRecord]) -> None:
+        raise AssertionError("nothing has failed")
+
     def jobs_in_queue(self) -> int:
         return 17
 
