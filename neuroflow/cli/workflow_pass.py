@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from neuroflow.orchestrator.reconcile import Ended
+    from neuroflow.orchestrator.record import Ended
     from neuroflow.orchestrator.services import Services
 
 

@@ -6,13 +6,21 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
 from neuroflow.core.audit import Audit, write_audit
 from neuroflow.core.snapshot import read_snapshot
-from neuroflow.core.store import DEFAULT_ACTOR, Store, alone, attempt_is_open, insert_into, run_is_open
+from neuroflow.core.store import (
+    DEFAULT_ACTOR,
+    IDS_PER_STATEMENT,
+    Store,
+    alone,
+    attempt_is_open,
+    insert_into,
+    run_is_open,
+)
 from neuroflow.domain import (
     IN_FLIGHT_RUN_STATUSES,
     OPEN_RUN_STATUSES,
@@ -78,6 +86,16 @@ class RunState(Store):
         with self._read() as session:
             return read_run(session, run_id)
 
+    def get_runs(self, run_ids: Collection[int]) -> dict[int, RunRecord]:
+        """Return runs by id; those that are not there are left out."""
+        found: dict[int, RunRecord] = {}
+        ids = sorted(set(run_ids))
+        with self._read() as session:
+            for start in range(0, len(ids), IDS_PER_STATEMENT):
+                query = records.runs().where(RunRow.id.in_(ids[start : start + IDS_PER_STATEMENT]))
+                found |= {row.id: RunRecord(*row) for row in session.execute(query)}
+        return found
+
     def list_runs(
         self,
         *,
@@ -106,7 +124,10 @@ class RunState(Store):
         return [RunRecord(*row) for row in rows]
 
     def find_stale_runs(self, hours: float) -> list[RunRecord]:
-        """Return the runs in flight whose attempt no witness has known for that long, oldest first."""
+        """Return the runs whose open attempt no witness has known for that long, oldest first.
+
+        Cancelled ones as well: while their attempt is open, nothing new is executed for their scope.
+        """
         limit = self._clock() - timedelta(hours=hours)
         last_known = func.coalesce(
             AttemptRow.last_seen_at, AttemptRow.submitted_at, AttemptRow.created_at, RunRow.updated_at
@@ -114,7 +135,7 @@ class RunState(Store):
         query = (
             records.runs()
             .outerjoin(AttemptRow, (AttemptRow.run_id == RunRow.id) & attempt_is_open())
-            .where(RunRow.status.in_(IN_FLIGHT_RUN_STATUSES), last_known < limit)
+            .where(or_(RunRow.status.in_(IN_FLIGHT_RUN_STATUSES), AttemptRow.id.is_not(None)), last_known < limit)
             .order_by(RunRow.id)
         )
         with self._read() as session:

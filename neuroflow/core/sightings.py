@@ -11,12 +11,11 @@ from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
-from neuroflow.core.store import Store, attempt_is_open
+from neuroflow.core.store import IDS_PER_STATEMENT, Store, attempt_is_open
 from neuroflow.domain import OPEN_ATTEMPT_STATUSES, AttemptStatus, RunStatus
 from neuroflow.models import AttemptRow, RunRow
 
 _NOT_RUNNING = frozenset({AttemptStatus.SUBMITTING, AttemptStatus.SUBMITTED})
-_IDS_PER_STATEMENT = 900  # older SQLite takes 999 bound values
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ def _new_words(seen: SeenAttempt, stored: _Stored) -> dict[str, Any]:
 
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _IDS_PER_STATEMENT):
-        yield ids[start : start + _IDS_PER_STATEMENT]
+    for start in range(0, len(ids), IDS_PER_STATEMENT):
+        yield ids[start : start + IDS_PER_STATEMENT]
 
 
 def _store_sighting(session: Session, seen: SeenAttempt, now: datetime) -> None:

@@ -18,6 +18,7 @@ from neuroflow.domain import ENDED_RUN_STATUSES, OPEN_ATTEMPT_STATUSES, AttemptS
 from neuroflow.models import AttemptRow, Base, RunRow
 
 DEFAULT_ACTOR = "neuroflow"
+IDS_PER_STATEMENT = 900  # older SQLite takes 999 bound values
 ENDED_ATTEMPT_STATUSES = frozenset(AttemptStatus) - OPEN_ATTEMPT_STATUSES
 
 

@@ -26,9 +26,6 @@ from neuroflow.domain import (
 from neuroflow.errors import StateError
 from neuroflow.models import AttemptRow, RunRow
 
-# So many share a transaction: others have to write as well.
-_ENDINGS_PER_TRANSACTION = 100
-
 
 @dataclass(frozen=True)
 class Ending:
@@ -63,25 +60,20 @@ class VerdictState(Store):
         return bool(self.record_verdicts([Ending(attempt_id, verdict, decision, result, signature)]))
 
     def record_verdicts(self, endings: Sequence[Ending]) -> dict[int, RunStatus]:
-        """End many attempts, as `record_verdict` does; return what became of their runs, by attempt.
+        """End many attempts in one transaction, as `record_verdict` does; return what became of their runs, by attempt.
 
         An attempt that had ended already is left out.
 
         Raises:
-            StateError: for a verdict that ends nothing, or a failure without a decision; those before it may be stored.
+            StateError: for a verdict that ends nothing, or a failure without a decision; nothing is stored then.
         """
         for ending in endings:
             _check(ending.verdict, ending.decision)
-        # In the order of ids, so that two polls at once can't lock each other out.
-        ordered = sorted(endings, key=lambda item: item.attempt_id)
-        statuses: dict[int, RunStatus] = {}
-        for start in range(0, len(ordered), _ENDINGS_PER_TRANSACTION):
-            with self._write() as (session, now):
-                for ending in ordered[start : start + _ENDINGS_PER_TRANSACTION]:
-                    status = _end(session, ending, now)
-                    if status is not None:
-                        statuses[ending.attempt_id] = status
-        return statuses
+        with self._write() as (session, now):
+            # In the order of ids, so that two polls at once can't lock each other out.
+            ordered = sorted(endings, key=lambda item: item.attempt_id)
+            statuses = {ending.attempt_id: _end(session, ending, now) for ending in ordered}
+        return {attempt_id: status for attempt_id, status in statuses.items() if status is not None}
 
 
 def _end(session: Session, ending: Ending, now: datetime) -> RunStatus | None:

@@ -6,47 +6,28 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
-from neuroflow.adapters import get_adapter
 from neuroflow.cluster.base import Cluster
-from neuroflow.cluster.records import read_exit_record
 from neuroflow.cluster.verdict import judge
 from neuroflow.core.state import SeenAttempt
 from neuroflow.domain import (
-    AdapterResult,
     AttemptRecord,
-    FailureClass,
-    RetryDecision,
-    RunStatus,
     Sighting,
     Verdict,
     VerdictKind,
 )
 from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.breaker import check_pipelines
-from neuroflow.orchestrator.container_record import read_container_run
 from neuroflow.orchestrator.lost import lost_before_it_started, settle_submissions
+from neuroflow.orchestrator.record import Ended, Recorder
 from neuroflow.orchestrator.retire import retire_failed
-from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
-from neuroflow.orchestrator.signature import code_of
-from neuroflow.orchestrator.site import limits_of
 
 log = structlog.get_logger(__name__)
 
 _GOING_ON = frozenset({VerdictKind.PENDING, VerdictKind.RUNNING, VerdictKind.UNKNOWN})
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An attempt that this poll saw end."""
-
-    attempt: AttemptRecord
-    verdict: Verdict
-    run_status: RunStatus
 
 
 @dataclass(frozen=True)
@@ -95,11 +76,11 @@ class Poller:
             verdicts += retired.verdicts
             errors += [f"{where}: {error}" for error in retired.errors]
         self._record_sightings([item for item in verdicts if item[1].kind in _GOING_ON])
-        for attempt, verdict in verdicts:
-            done = self._record(attempt, verdict)
-            if done is not None:
-                ended.append(done)
-                self.on_ended(done)
+        recorder = Recorder(self.services, self.random)
+        for done in recorder.record([item for item in verdicts if item[1].kind not in _GOING_ON]):
+            ended.append(done)
+            self.on_ended(done)
+        errors += recorder.errors
         check_pipelines(self.services, {done.attempt.pipeline for done in ended if done.verdict.failure is not None})
         return PollReport(
             looked_at=sum(map(len, by_where.values())),
@@ -128,61 +109,6 @@ class Poller:
                 for attempt, verdict in verdicts
             ]
         )
-
-    def _record(self, attempt: AttemptRecord, verdict: Verdict) -> Ended | None:
-        state = self.services.state
-        if verdict.kind in _GOING_ON:
-            return None
-        decision = self.decision(attempt, verdict)
-        result, signature = self._result(attempt, verdict), signature_of(attempt, verdict)
-        if not state.record_verdict(attempt.id, verdict, decision, result, signature=signature):
-            return None  # another poller was first
-        # Not the decision's status: a person may have cancelled the run meanwhile.
-        status = state.get_run(attempt.run_id).status
-        log.info(
-            "run.verdict",
-            run_id=attempt.run_id,
-            token=attempt.token,
-            job_id=attempt.job_id,
-            verdict=str(verdict.kind),
-            failure=str(verdict.failure) if verdict.failure else None,
-            reason=verdict.reason,
-            next=str(status),
-        )
-        if verdict.failure is FailureClass.SITE:
-            self.services.hold(attempt.pipeline, reason=f"run {attempt.run_id}: {verdict.reason}")
-        return Ended(attempt, verdict, status)
-
-    def decision(self, attempt: AttemptRecord, verdict: Verdict) -> RetryDecision | None:
-        """Return what follows a failed attempt; None after a success."""
-        if verdict.kind is VerdictKind.SUCCEEDED:
-            return None
-        return decide(
-            verdict,
-            RetryContext(
-                run=self.services.state.get_run(attempt.run_id),
-                attempt=attempt,
-                policy=self.services.registry.get(attempt.pipeline).retry,
-                limits=limits_of(self.services, self.services.registry.get(attempt.pipeline)),
-                now=self.services.clock(),
-                random=self.random,
-            ),
-        )
-
-    def _result(self, attempt: AttemptRecord, verdict: Verdict) -> AdapterResult | None:
-        run = read_container_run(Path(attempt.folder))
-        record = read_exit_record(Path(attempt.folder), token=attempt.token)
-        if run is None or record is None:
-            return None
-        return get_adapter(attempt.pipeline).result(run, record)
-
-
-def signature_of(attempt: AttemptRecord, verdict: Verdict) -> str:
-    """Return the signature of a failure; nothing of a success."""
-    if verdict.kind is not VerdictKind.FAILED:
-        return ""
-    record = read_exit_record(Path(attempt.folder), token=attempt.token)
-    return code_of(attempt, verdict, stderr_tail=record.stderr_tail if record is not None else "")
 
 
 def _count(verdicts: list[tuple[AttemptRecord, Verdict]], kind: VerdictKind) -> int:

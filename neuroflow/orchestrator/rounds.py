@@ -8,7 +8,8 @@ from typing import Any
 
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.pace import poll_interval
-from neuroflow.orchestrator.reconcile import Ended, Poller, PollReport
+from neuroflow.orchestrator.reconcile import Poller, PollReport
+from neuroflow.orchestrator.record import Ended
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import refresh_site_limits, remember_queue
 

@@ -11,8 +11,9 @@ from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.states import ENDED_STATES
 from neuroflow.domain import AttemptRecord, FailureClass, Sighting, Verdict, VerdictKind
 from neuroflow.errors import ClusterError
-from neuroflow.orchestrator.reconcile import Poller, signature_of
+from neuroflow.orchestrator.record import Recorder
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.signature import code_of
 
 log = structlog.get_logger(__name__)
 
@@ -61,10 +62,9 @@ def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float) -> b
     verdict = Verdict(
         VerdictKind.FAILED, reason, failure=FailureClass.NODE, ended_at=services.clock(), job_id=attempt.job_id
     )
-    decision = Poller(services).decision(attempt, verdict)
-    if decision is not None:
-        decision = replace(decision, reason=f"stale: {reason}; {decision.status} next")
-    signature = signature_of(attempt, verdict)
+    decision = Recorder(services).decision(attempt, verdict, services.state.get_run(attempt.run_id))
+    decision = replace(decision, reason=f"stale: {reason}; {decision.status} next")
+    signature = code_of(attempt, verdict, stderr_tail="")
     ended = services.state.record_verdict(attempt.id, verdict, decision, None, signature=signature)
     if ended:
         log.warning("cleanup.cancelled_stale", run_id=attempt.run_id, token=attempt.token, job_id=attempt.job_id)

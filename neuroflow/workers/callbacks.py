@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from neuroflow.domain import RunStatus
-from neuroflow.orchestrator.reconcile import Ended
+from neuroflow.orchestrator.record import Ended
 from neuroflow.workers.celery_app import get_services
 
 log = structlog.get_logger(__name__)
