@@ -18,6 +18,7 @@ from neuroflow.core.state import SeenAttempt
 from neuroflow.domain import (
     AdapterResult,
     AttemptRecord,
+    AttemptStatus,
     FailureClass,
     RetryDecision,
     RunStatus,
@@ -124,6 +125,8 @@ class Poller:
                     running=verdict.kind is VerdictKind.RUNNING,
                     seen=verdict.seen,
                     host=verdict.host,
+                    # Silence leaves a running attempt running: only squeue's own word makes it pending.
+                    requeued=attempt.status is AttemptStatus.RUNNING and verdict.kind is VerdictKind.PENDING,
                 )
                 for attempt, verdict in verdicts
             ]
