@@ -101,4 +101,4 @@ def _slurm(services: Services) -> dict[str, Any] | None:
 
 def _last_poll(services: Services) -> dict[str, Any] | None:
     value = services.state.get_value(POLL_KEY)
-    return None if value is None else {"at": value[1], **value[0]}
+    return None if value is None else {**value[0], "at": value[1]}
