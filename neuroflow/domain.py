@@ -326,6 +326,7 @@ class Sighting:
     accounting_silent: bool = False  # it was asked, and did not answer
     job_id: str | None = None  # of the job that executes the attempt, or may yet
     all_answered: bool = False  # every witness that the site has: an attempt without a job_id has no job
+    over_memory: str = ""  # the words in which SLURM's step daemon ended the job, if it had more memory than requested
 
 
 @dataclass(frozen=True)
