@@ -72,6 +72,12 @@ def test_published_results_are_a_success_whatever_slurm_says(
         assert f"although SLURM says {accounting.value.upper()}" in found.reason
 
 
+def test_a_success_says_whose_results_it_published() -> None:
+    found = verdict(sighting(record=exit_record(results_of="nf-0")))
+    assert found.kind is VerdictKind.SUCCEEDED
+    assert "those of nf-0, whose publication was interrupted" in found.reason
+
+
 def test_success_needs_no_answer_of_slurm() -> None:
     seen = sighting(record=exit_record(), queue_answered=False, accounting_answered=False)
     assert verdict(seen).kind is VerdictKind.SUCCEEDED
