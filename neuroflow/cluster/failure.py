@@ -13,6 +13,8 @@ _TIME_SHARE = 0.95
 _CANT_EXECUTE = (126, 127)
 _RUNTIME_CODES = {255: "the container runtime", 125: "docker or podman"}
 _RUNTIME_FAILED = re.compile(r"^(?:FATAL:\s|(?:docker|podman|Error): )", re.MULTILINE)
+# The words of our own shell, which starts a tool on the host (adapters/runtimes/host.py).
+_NO_PROGRAM = re.compile(r"^neuroflow: .*(?:not found|Permission denied)", re.MULTILINE)
 _LICENCE_MISSING = re.compile(r"valid license file is required|FreeSurfer license|FreeSurfer licence", re.IGNORECASE)
 
 CLASS_OF_STATE = {
@@ -109,6 +111,8 @@ def _by_exit_code(attempt: AttemptRecord, record: ExitRecord, rss: float | None)
         return FailureClass.OUT_OF_MEMORY, f"killed at {rss:.0f} MiB of {attempt.resources.memory_mb} MiB requested"
     if code in _CANT_EXECUTE and record.error:
         return FailureClass.SITE, f"{record.error} (on {record.host})"
+    if code in _CANT_EXECUTE and _NO_PROGRAM.search(record.stderr_tail):
+        return FailureClass.SITE, f"the program can't be started on {record.host}: {last}"
     if code in _RUNTIME_CODES and _RUNTIME_FAILED.search(record.stderr_tail):
         return FailureClass.SITE, f"{_RUNTIME_CODES[code]} failed with exit code {code}: {last}"
     if _LICENCE_MISSING.search(record.stderr_tail):

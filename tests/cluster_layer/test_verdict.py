@@ -147,6 +147,8 @@ def test_slurms_word_explains_a_failed_record(state: JobState, failure: FailureC
         ({"exit_code": 125, "stderr_tail": "docker: Error response from daemon"}, FailureClass.SITE),
         ({"exit_code": 127, "error": "'apptainer' can't be started: No such file"}, FailureClass.SITE),
         ({"exit_code": 127, "stderr_tail": "sh: foo: not found"}, FailureClass.APPLICATION),
+        ({"exit_code": 127, "stderr_tail": "neuroflow: 1: exec: /opt/tool: not found\n"}, FailureClass.SITE),
+        ({"exit_code": 126, "stderr_tail": "neuroflow: line 1: /opt/tool: Permission denied\n"}, FailureClass.SITE),
         ({"exit_code": 1, "stderr_tail": "ERROR: a valid license file is required"}, FailureClass.SITE),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 950.0}, FailureClass.OUT_OF_MEMORY),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 949.0}, FailureClass.APPLICATION),
