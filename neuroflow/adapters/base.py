@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +47,8 @@ class RunRequest:
     work_dir: str
     output_dir: str
     attempt_folder: str
+    python: str  # with neuroflow in it, where the attempt works
+    ignore: tuple[str, ...] = ()  # globs of names that discovery left out, and so must the staging
 
     @property
     def derivatives(self) -> Path:
@@ -119,9 +121,9 @@ def add_templateflow(request: RunRequest, mounts: Mounts) -> dict[str, str]:
     return {} if home is None else {"TEMPLATEFLOW_HOME": mounts.add(TEMPLATEFLOW_TARGET, home)}
 
 
-def own_command(module: str, *arguments: str) -> tuple[str, ...]:
+def own_command(request: RunRequest, module: str, *, arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the argument list of one of our own modules, for `ContainerRun.before`."""
-    return (sys.executable, "-m", module, *arguments)
+    return (request.python, "-m", module, *arguments)
 
 
 def outputs_of(request: RunRequest, defaults: tuple[OutputRule, ...]) -> tuple[OutputRule, ...]:

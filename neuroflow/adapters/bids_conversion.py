@@ -95,7 +95,7 @@ def build(request: RunRequest) -> ContainerRun:
             crash_globs=INVALID_NAMES,
             bad_input_patterns=_BAD_INPUT,
             before=(
-                own_command("neuroflow.adapters.dataset", str(request.paths.bids_root)),
+                own_command(request, "neuroflow.adapters.dataset", arguments=[str(request.paths.bids_root)]),
                 _staging(request, request.source_path, dicom),
             ),
         ),
@@ -113,8 +113,13 @@ def _check_output_folder(request: RunRequest) -> None:
 
 def _staging(request: RunRequest, source: str, seen: str) -> tuple[str, ...]:
     target = str(Path(request.work_dir) / _staged(request))
-    prefix = () if seen == source else ("--link-prefix", seen)
-    return own_command("neuroflow.discovery.stage", source, target, *prefix)
+    options = [
+        # What discovery counted, and nothing else. An empty glob names nothing; without one, there are defaults.
+        *(f"--ignore={glob}" for glob in request.ignore or ("",)),
+        f"--root={request.paths.dicom_root}",
+        *(() if seen == source else (f"--link-prefix={seen}",)),
+    ]
+    return own_command(request, "neuroflow.discovery.stage", arguments=[source, target, *options])
 
 
 def _staged(request: RunRequest) -> str:

@@ -61,7 +61,7 @@ def build(request: RunRequest) -> ContainerRun:
             owned=(f"**/sub-{request.subject}/ses-{session}",),
             environment={},
             bad_input_patterns=_BAD_INPUT,
-            before=(own_command("neuroflow.adapters.atlas_tables", str(dataset)),),
+            before=(own_command(request, "neuroflow.adapters.atlas_tables", arguments=[str(dataset)]),),
         ),
     )
 

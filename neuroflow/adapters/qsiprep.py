@@ -64,7 +64,11 @@ def build(request: RunRequest) -> ContainerRun:
             environment=add_templateflow(request, mounts),
             crash_globs=(f"sub-{request.subject}/**/log/**/crash-*", "logs/crash-*"),
             bad_input_patterns=BAD_INPUT,
-            before=(own_command("neuroflow.adapters.dataset", "--participants", str(request.paths.bids_root)),),
+            before=(
+                own_command(
+                    request, "neuroflow.adapters.dataset", arguments=["--participants", str(request.paths.bids_root)]
+                ),
+            ),
         ),
     )
 

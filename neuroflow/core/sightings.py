@@ -16,6 +16,7 @@ from neuroflow.domain import OPEN_ATTEMPT_STATUSES, AttemptStatus, RunStatus
 from neuroflow.models import AttemptRow, RunRow
 
 _NOT_RUNNING = frozenset({AttemptStatus.SUBMITTING, AttemptStatus.SUBMITTED})
+_RUN_NOT_RUNNING = frozenset({RunStatus.SUBMITTING, RunStatus.SUBMITTED})
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class SeenAttempt:
     running: bool
     seen: bool  # a witness knew it
     host: str = ""
+    requeued: bool = False  # it ran, and waits again: SLURM put its job back into the queue
 
 
 class SightingState(Store):
@@ -90,9 +92,10 @@ def _stored(session: Session, sightings: Sequence[SeenAttempt]) -> dict[int, _St
 
 
 def _moves(seen: SeenAttempt, stored: _Stored) -> bool:
-    """Tell whether an attempt, or its run, is now seen to run."""
-    not_running = stored.status in _NOT_RUNNING or stored.run_status in (RunStatus.SUBMITTING, RunStatus.SUBMITTED)
-    return seen.running and not_running
+    """Tell whether an attempt, or its run, is now seen to run, or to run no longer."""
+    if seen.requeued:
+        return stored.status is AttemptStatus.RUNNING or stored.run_status is RunStatus.RUNNING
+    return seen.running and (stored.status in _NOT_RUNNING or stored.run_status in _RUN_NOT_RUNNING)
 
 
 def _store_unmoved(
@@ -142,18 +145,45 @@ def _store_sighting(session: Session, seen: SeenAttempt, now: datetime) -> None:
         values["last_seen_at"] = now
     if seen.host:
         values["host"] = seen.host
-    if not (seen.running and status in _NOT_RUNNING):
+    move = _move(seen, now)
+    if move is None or status not in move.attempts_from:
         session.execute(update(AttemptRow).where(AttemptRow.id == seen.attempt_id).values(values))
     else:
-        cause = Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now)
-        move_attempt(
-            session,
-            seen.attempt_id,
-            before=status,
-            to=AttemptStatus.RUNNING,
-            cause=cause,
-            values=values | {"started_at": now},
+        values["started_at"] = move.started_at
+        move_attempt(session, seen.attempt_id, before=status, to=move.attempt_to, cause=move.cause, values=values)
+    if move is not None and run_status in move.runs_from:
+        move_run(session, run_id, before=run_status, to=move.run_to, cause=move.cause, values={})
+
+
+@dataclass(frozen=True)
+class _Move:
+    """Where a sighting takes an attempt and its run, each only from where they may be."""
+
+    cause: Cause
+    attempts_from: frozenset[AttemptStatus]
+    attempt_to: AttemptStatus
+    runs_from: frozenset[RunStatus]
+    run_to: RunStatus
+    started_at: datetime | None
+
+
+def _move(seen: SeenAttempt, now: datetime) -> _Move | None:
+    if seen.requeued:
+        return _Move(
+            cause=Cause(f"the job was requeued and waits again; {seen.reason}", now),
+            attempts_from=frozenset({AttemptStatus.RUNNING}),
+            attempt_to=AttemptStatus.SUBMITTED,
+            runs_from=frozenset({RunStatus.RUNNING}),
+            run_to=RunStatus.SUBMITTED,
+            started_at=None,
         )
-    if seen.running and run_status in (RunStatus.SUBMITTING, RunStatus.SUBMITTED):
-        cause = Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now)
-        move_run(session, run_id, before=run_status, to=RunStatus.RUNNING, cause=cause, values={})
+    if seen.running:
+        return _Move(
+            cause=Cause(f"the job runs{f' on {seen.host}' if seen.host else ''}", now),
+            attempts_from=_NOT_RUNNING,
+            attempt_to=AttemptStatus.RUNNING,
+            runs_from=_RUN_NOT_RUNNING,
+            run_to=RunStatus.RUNNING,
+            started_at=now,
+        )
+    return None

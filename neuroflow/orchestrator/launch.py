@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from neuroflow.adapters.base import RunRequest
 from neuroflow.adapters.runtimes import command_line
 from neuroflow.adapters.versions import tool_version
 from neuroflow.cluster.base import JobRequest
+from neuroflow.cluster.quarantine import OUTPUT_PREFIX
 from neuroflow.config.execution import Limits
 from neuroflow.domain import (
     AttemptRecord,
@@ -137,9 +139,16 @@ class Launcher:
             paths=config.paths,
             containers=config.containers,
             work_dir=str(run_folder / "work"),
-            output_dir=str(run_folder / f"out-{token}"),
+            output_dir=str(run_folder / f"{OUTPUT_PREFIX}{token}"),
             attempt_folder=str(config.attempts_dir / token),
+            python=self._python(pipeline),
+            ignore=config.discovery.ignore,
         )
+
+    def _python(self, pipeline: Pipeline) -> str:
+        """Return the Python that runs our own modules where a pipeline's attempts work."""
+        on_nodes = self.services.config.cluster.python if self.services.where(pipeline) == "slurm" else None
+        return on_nodes or sys.executable
 
     def _sessions(self, run: RunRecord) -> tuple[str, ...]:
         """Return the labels of the sessions that a run covers: those whose runs its inputs key names."""

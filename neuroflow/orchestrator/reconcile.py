@@ -14,6 +14,7 @@ from neuroflow.cluster.verdict import judge
 from neuroflow.core.state import SeenAttempt
 from neuroflow.domain import (
     AttemptRecord,
+    AttemptStatus,
     Sighting,
     Verdict,
     VerdictKind,
@@ -105,6 +106,8 @@ class Poller:
                     running=verdict.kind is VerdictKind.RUNNING,
                     seen=verdict.seen,
                     host=verdict.host,
+                    # Silence leaves a running attempt running: only squeue's own word makes it pending.
+                    requeued=attempt.status is AttemptStatus.RUNNING and verdict.kind is VerdictKind.PENDING,
                 )
                 for attempt, verdict in verdicts
             ]

@@ -15,7 +15,7 @@ from neuroflow.config.execution import (
     QSIPrepSettings,
     QSIReconSettings,
 )
-from neuroflow.config.sections import Paths
+from neuroflow.config.sections import Discovery, Paths
 from neuroflow.domain import Resources
 
 SETTINGS: dict[str, type[PipelineSettings]] = {
@@ -68,6 +68,8 @@ def make_request(
         work_dir=f"{root}/work/{pipeline}/sub-0042/run-7/work",
         output_dir=f"{root}/work/{pipeline}/sub-0042/run-7/out-{token}",
         attempt_folder=f"{root}/state/attempts/{token}",
+        python="/opt/nodes/bin/python",
+        ignore=Discovery().ignore,
     )
     return replace(request, **changes)
 

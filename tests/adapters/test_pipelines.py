@@ -70,7 +70,8 @@ def test_a_conversion_starts_from_links_to_the_image_files() -> None:
     run = get_adapter("bids_conversion").build(request)
 
     staged = f"dicom-{request.token}"
-    assert run.before[-1][-4:] == (request.source_path, f"{request.work_dir}/{staged}", "--link-prefix", "/dicom")
+    assert run.before[-1][3:5] == (request.source_path, f"{request.work_dir}/{staged}")
+    assert run.before[-1][-1] == "--link-prefix=/dicom"
     assert after(run.arguments, "--files") == f"/work/{staged}"
     assert run.owned == ("sub-0042/ses-01",)
 
@@ -78,7 +79,13 @@ def test_a_conversion_starts_from_links_to_the_image_files() -> None:
 def test_on_the_host_the_links_point_at_the_dicom_folder_itself() -> None:
     run = get_adapter("bids_conversion").build(make_request("bids_conversion", runtime="host"))
 
-    assert "--link-prefix" not in run.before[-1]
+    assert not [word for word in run.before[-1] if word.startswith("--link-prefix")]
+
+
+def test_where_discovery_leaves_nothing_out_the_stagings_defaults_do_not_either() -> None:
+    run = get_adapter("bids_conversion").build(make_request("bids_conversion", ignore=()))
+
+    assert [word for word in run.before[-1] if word.startswith("--ignore")] == ["--ignore="]
 
 
 def test_heudiconvs_notes_are_new_for_each_attempt_and_not_in_the_dataset() -> None:

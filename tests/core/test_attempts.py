@@ -180,6 +180,36 @@ def test_a_sighting_tells_when_a_job_was_seen_and_that_it_runs(
     assert (running.status, running.started_at) == (RunStatus.RUNNING, clock.now - timedelta(minutes=1))
 
 
+def test_a_requeued_job_takes_its_attempt_and_run_back_to_submitted(
+    state: StateManager, run: RunRecord, clock: FakeClock
+) -> None:
+    attempt = submit(state, run.id)
+    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n7")
+    requeued = SeenAttempt(attempt.id, "PENDING", "SLURM: PENDING (BeginTime)", False, True, requeued=True)
+    clock.advance(minutes=1)
+    for _ in range(2):
+        state.record_sightings([requeued])
+    stored = state.get_attempt(attempt.id)
+    assert (stored.status, stored.job_word, stored.started_at) == (AttemptStatus.SUBMITTED, "PENDING", None)
+    assert state.get_run(run.id).status is RunStatus.SUBMITTED
+    moves = [entry for entry in state.list_audit() if entry.before == "running"]
+    assert sorted(entry.entity for entry in moves) == ["attempt", "run"]
+    assert {entry.reason for entry in moves} == {"the job was requeued and waits again; SLURM: PENDING (BeginTime)"}
+    clock.advance(minutes=1)
+    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n8")
+    stored = state.get_attempt(attempt.id)
+    assert (stored.status, stored.host, stored.started_at) == (AttemptStatus.RUNNING, "n8", clock.now)
+
+
+def test_a_requeue_that_is_seen_late_moves_no_run_that_has_ended(state: StateManager, run: RunRecord) -> None:
+    attempt = submit(state, run.id)
+    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True)
+    state.cancel_run(run.id, reason="not wanted", actor="a person")
+    state.record_sightings([SeenAttempt(attempt.id, "PENDING", "again", False, True, requeued=True)])
+    assert state.get_attempt(attempt.id).status is AttemptStatus.SUBMITTED
+    assert state.get_run(run.id).status is RunStatus.CANCELLED
+
+
 def test_many_sightings_are_stored_at_once_and_leave_ended_attempts_alone(
     state: StateManager, session: SessionRecord
 ) -> None:

@@ -51,6 +51,14 @@ def test_with_a_prefix_the_links_hold_in_the_container(source: Path, target: Pat
     assert links(target)["000002.dcm"] == "/dicom/b/IM_0001"
 
 
+def test_an_empty_glob_leaves_nothing_out(source: Path, target: Path) -> None:
+    write_dicom(source / ".hidden")
+    assert run(source, target) == 0
+    assert len(links(target)) == 3
+    assert run(source, target, "--ignore=") == 0
+    assert len(links(target)) == 4
+
+
 def test_what_is_no_image_is_left_out_and_printed(
     source: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

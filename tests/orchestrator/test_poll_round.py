@@ -177,6 +177,19 @@ def test_nothing_is_judged_that_can_not_be_fenced(services: Services, clock: Clo
     assert not services.config.attempts_dir.exists()
 
 
+def test_a_job_that_slurm_requeued_is_submitted_again_and_no_longer_running(services: Services, clock: Clock) -> None:
+    one = next(attempt for attempt in services.state.open_attempts() if attempt.job_id == "1002")
+    services.state.record_sighting(one.id, word="RUNNING", reason="", running=True, seen=True)
+    other = next(attempt for attempt in services.state.open_attempts() if attempt.job_id == "1003")
+    services.state.record_sighting(other.id, word="RUNNING", reason="", running=True, seen=True)
+
+    polled(services, FakeTransport(squeue=squeue_text(), sacct=""), clock).poll()
+
+    assert services.state.get_attempt(one.id).status is AttemptStatus.SUBMITTED
+    assert services.state.get_run(one.run_id).status is RunStatus.SUBMITTED
+    assert services.state.get_attempt(other.id).status is AttemptStatus.RUNNING, "squeue does not list it"
+
+
 def test_a_second_round_writes_no_audit_row(services: Services, clock: Clock) -> None:
     transport = FakeTransport(squeue=squeue_text(), sacct="")
     poller = polled(services, transport, clock)
