@@ -46,7 +46,8 @@ def check_lived_twice(ending: Ending) -> None:
     assert (attempt.status, attempt.failure) == (AttemptStatus.SUCCEEDED, None)
     assert (ending.run.status, ending.run.attempts, ending.executions) == (RunStatus.COMPLETED, 1, 2)
     assert ending.reasons(RunStatus.RETRY_WAIT) == []
-    assert [after for after, _ in ending.moves][-5:] == ["submitted", "running", "submitted", "running", "completed"]
+    statuses = [after for after, _ in ending.moves]
+    assert statuses[statuses.index("running") + 1] == "submitted", "its second life may be over before it is seen"
     assert ending.reasons(RunStatus.SUBMITTED)[-1].startswith("the job was requeued and waits again; SLURM: PENDING")
     record = read_exit_record(attempt.folder, token=attempt.token)
     assert record is not None
