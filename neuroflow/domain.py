@@ -329,6 +329,7 @@ class Sighting:
     job_id: str | None = None  # of the job that executes the attempt, or may yet
     all_answered: bool = False  # every witness that the site has: an attempt without a job_id has no job
     revoked: bool = False  # its claim was taken from it, and no job is left that could ask for it
+    over_memory: str = ""  # the words in which SLURM's step daemon ended the job, if it had more memory than requested
 
 
 @dataclass(frozen=True)

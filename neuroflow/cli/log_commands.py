@@ -11,6 +11,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.output import one_line
 
 if TYPE_CHECKING:
     from neuroflow.core.state import StateManager
@@ -69,6 +70,7 @@ def _follow(state: StateManager, attempt: AttemptRecord, name: str, *, only: boo
     from neuroflow.domain import OPEN_ATTEMPT_STATUSES, OPEN_RUN_STATUSES
 
     offset = 0
+    said: set[int] = set()
     while True:
         # Asked before the file is read: what was written before the end is then shown for certain.
         run = state.get_run(attempt.run_id)
@@ -76,16 +78,25 @@ def _follow(state: StateManager, attempt: AttemptRecord, name: str, *, only: boo
         offset = _copy(Path(attempt.folder) / name, offset)
         # A cancelled run has ended, though its attempt stays open until a poll has seen the job end.
         if run.status not in OPEN_RUN_STATUSES:
+            _say(f"run {run.id} {run.status}: {run.reason}")
             return
         if present.status not in OPEN_ATTEMPT_STATUSES:
+            if present.id not in said:
+                said.add(present.id)
+                _say(f"attempt {present.number} {present.status}; run {run.id} is {run.status}: {run.reason}")
             if only:
                 return
             newest = choose_attempt(state, attempt.run_id, None)
             if newest.id != attempt.id:
                 attempt, offset = newest, 0
-                click.echo(f"==> attempt {attempt.number} <==", err=True)
+                _say(f"attempt {attempt.number}")
                 continue
         time.sleep(_FOLLOW_SECONDS)
+
+
+def _say(text: str) -> None:
+    """Say something beside the log, which goes to standard output alone."""
+    click.echo(f"==> {one_line(text)} <==", err=True)
 
 
 def _copy(path: Path, offset: int) -> int:

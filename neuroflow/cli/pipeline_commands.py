@@ -6,7 +6,8 @@ import click
 
 from neuroflow.cli.arguments import actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import plain_data, write_json, write_table, write_values
+from neuroflow.cli.output import one_line, plain_data, write_json, write_table, write_values
+from neuroflow.cli.status_command import OUTDATED
 
 
 @click.group("pipeline", epilog=examples("neuroflow pipeline list", "neuroflow pipeline show qsiprep"))
@@ -30,6 +31,7 @@ def list_command(app: AppContext, as_json: bool) -> None:
             "after": ", ".join(pipeline.depends_on),
             "max concurrent": pipeline.max_concurrent,
             "state": "held" if pipeline.name in holds else "enabled" if pipeline.enabled else "disabled",
+            "reason": one_line(holds.get(pipeline.name, "")),
         }
         for pipeline in services.registry
     ]
@@ -112,3 +114,5 @@ def resume(app: AppContext, name: str, reason: str) -> None:
     services.registry.get(name)
     changed = services.release(name, reason=reason or f"resumed by {actor()}", actor=actor())
     click.echo(f"{name} goes on" if changed else f"{name} was not held")
+    if services.workers_are_outdated():
+        click.echo(OUTDATED)

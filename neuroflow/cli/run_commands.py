@@ -57,7 +57,7 @@ def write_runs(runs: Sequence[RunRecord]) -> None:
         (run.id, run.pipeline, run.scope, run.status, run.attempts, when(run.updated_at), one_line(run.reason))
         for run in runs
     ]
-    write_table(("run", "pipeline", "scope", "status", "attempts", "changed", "reason"), rows, empty="no runs")
+    write_table(("run", "pipeline", "scope", "status", "counted attempts", "changed", "reason"), rows, empty="no runs")
 
 
 @runs_group.command("show", epilog=examples("neuroflow runs show 12", "neuroflow runs show 12 --json"))
@@ -92,12 +92,14 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
     )
     for attempt in attempts:
         click.echo(
-            f"attempt {attempt.number}: {attempt.status} on {attempt.where} as job {attempt.job_id or '(none)'} "
-            f"{escaped(attempt.job_word)} exit code {attempt.exit_code}"
+            f"attempt {attempt.number}: {attempt.status} on {attempt.where}"
+            + (f" as job {attempt.job_id}" if attempt.job_id else ", no job")
+            + (f" {escaped(attempt.job_word)}" if attempt.job_word else "")
+            + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
         )
         write_values({"  folder": attempt.folder, "  host": attempt.host, "  message": one_line(attempt.message)})
     for entry in audit:
-        move = f" {entry.before} -> {entry.after}" if entry.after else ""
+        move = f" {entry.before or 'new'} -> {entry.after}" if entry.after else ""
         click.echo(f"{when(entry.at)} {entry.actor} {entry.event}{move}: {one_line(entry.reason)}")
 
 

@@ -11,6 +11,7 @@ from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped, one_line, when, write_json, write_table
 
 _MAX_LINES = 20
+OUTDATED = "the workers were started with another configuration: restart `neuroflow up` (or worker and beat)"
 
 
 @click.command("status", epilog=examples("neuroflow status", "neuroflow status --json"))
@@ -28,6 +29,8 @@ def status_command(app: AppContext, as_json: bool) -> None:
     write_table(columns, [[row[name] for name in columns] for row in report["pipelines"]], empty="no pipelines")
     click.echo("\nsessions: " + ", ".join(f"{count} {status}" for status, count in report["sessions"].items()))
     click.echo(_poll_line(report["last_poll"]))
+    if report["workers_outdated"]:
+        click.echo(OUTDATED)
     if report["slurm"] is not None:
         click.echo(_slurm_line(report["slurm"], report["last_poll"]))
     for name, reason in report["held"].items():

@@ -23,7 +23,7 @@ COLUMNS = {
     "running": (RunStatus.RUNNING,),
     "queued": (RunStatus.SUBMITTING, RunStatus.SUBMITTED),
     "pending": (RunStatus.PENDING, RunStatus.QUEUED),
-    "waiting": (RunStatus.RETRY_WAIT,),
+    "retrying": (RunStatus.RETRY_WAIT,),
     "failed": (RunStatus.FAILED,),
     "cancelled": (RunStatus.CANCELLED,),
 }
@@ -51,6 +51,7 @@ def status_report(services: Services) -> dict[str, Any]:
         "held": holds,
         "last_poll": _last_poll(services),
         "slurm": _slurm(services),
+        "workers_outdated": services.workers_are_outdated(),
     }
 
 
@@ -101,4 +102,4 @@ def _slurm(services: Services) -> dict[str, Any] | None:
 
 def _last_poll(services: Services) -> dict[str, Any] | None:
     value = services.state.get_value(POLL_KEY)
-    return None if value is None else {"at": value[1], **value[0]}
+    return None if value is None else {**value[0], "at": value[1]}

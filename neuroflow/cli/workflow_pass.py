@@ -86,6 +86,10 @@ def _table(services: Services) -> Table:
     return make_table(("pipeline", *COLUMNS), [list(row.values()) for row in rows])
 
 
+_AFTERWARDS = "what was started goes on; `neuroflow status` shows it, and the next pass does the rest"
+_NO_BROKER = "start `neuroflow up`, or a Redis with a worker and beat; the runs that are due go out then; or use --sync"
+
+
 def _conclude(result: WorkflowResult) -> None:
     stages = ", ".join(result.stages_completed) or "none"
     click.echo(
@@ -95,5 +99,5 @@ def _conclude(result: WorkflowResult) -> None:
     if result.error:
         raise NeuroflowError(
             f"workflow run {result.workflow_run_id} did not get through: {result.error}",
-            hint="what was started goes on; `neuroflow status` shows it, and the next pass does the rest",
+            hint=_NO_BROKER if "broker" in result.error else _AFTERWARDS,
         )

@@ -13,6 +13,8 @@ _TIME_SHARE = 0.95
 _CANT_EXECUTE = (126, 127)
 _RUNTIME_CODES = {255: "the container runtime", 125: "docker or podman"}
 _RUNTIME_FAILED = re.compile(r"^(?:FATAL:\s|(?:docker|podman|Error): )", re.MULTILINE)
+# The words of our own shell, which starts a tool on the host (adapters/runtimes/host.py).
+_NO_PROGRAM = re.compile(r"^neuroflow: .*(?:not found|Permission denied)", re.MULTILINE)
 _LICENCE_MISSING = re.compile(r"valid license file is required|FreeSurfer license|FreeSurfer licence", re.IGNORECASE)
 
 CLASS_OF_STATE = {
@@ -25,18 +27,21 @@ CLASS_OF_STATE = {
 
 
 def of_record(
-    attempt: AttemptRecord, record: ExitRecord, state: JobState | None, rss: float | None
+    attempt: AttemptRecord, record: ExitRecord, state: JobState | None, rss: float | None, *, over_memory: str = ""
 ) -> tuple[FailureClass, str]:
     """Return the class of a failure that left an exit record, and the reason in words.
 
     Args:
         state: SLURM's final state, None where it is not known.
         rss: the largest memory that a witness measured (MiB).
+        over_memory: the words in which SLURM's step daemon ended the job for its memory, if it did.
     """
     if record.bad_input:
         return FailureClass.BAD_INPUT, f"the tool refused its input: {record.bad_input}"
     if state in CLASS_OF_STATE:
         return CLASS_OF_STATE[state], _by_slurm(attempt, record, state)
+    if over_memory:  # before `stopped_by`: SIGTERM may have come first
+        return FailureClass.OUT_OF_MEMORY, _over(attempt, over_memory)
     if record.oom_kills and record.exit_code != 0:
         return FailureClass.OUT_OF_MEMORY, f"the kernel killed a process; it had {attempt.resources.memory_mb} MiB"
     if record.stopped_by:
@@ -51,11 +56,19 @@ def of_record(
 
 
 def of_state(
-    attempt: AttemptRecord, state: JobState, *, word: str, killed_by: int | None, rss: float | None
+    attempt: AttemptRecord,
+    state: JobState,
+    *,
+    word: str,
+    killed_by: int | None,
+    rss: float | None,
+    over_memory: str = "",
 ) -> tuple[FailureClass, str]:
-    """Return the class of a failure without an exit record, by SLURM's final state."""
+    """Return the class of a failure without an exit record, by SLURM's final state and its step daemon's words."""
     if state in CLASS_OF_STATE:
         return CLASS_OF_STATE[state], f"it ended as {word} and left no exit record"
+    if over_memory:
+        return FailureClass.OUT_OF_MEMORY, _over(attempt, over_memory)
     if killed_by == signal.SIGKILL and _at_limit(attempt, rss):
         return FailureClass.OUT_OF_MEMORY, f"killed at {rss:.0f} MiB of {attempt.resources.memory_mb} MiB requested"
     return FailureClass.NODE, f"it ended as {word} and left no exit record: see its logs in {attempt.folder}"
@@ -98,11 +111,17 @@ def _by_exit_code(attempt: AttemptRecord, record: ExitRecord, rss: float | None)
         return FailureClass.OUT_OF_MEMORY, f"killed at {rss:.0f} MiB of {attempt.resources.memory_mb} MiB requested"
     if code in _CANT_EXECUTE and record.error:
         return FailureClass.SITE, f"{record.error} (on {record.host})"
+    if code in _CANT_EXECUTE and _NO_PROGRAM.search(record.stderr_tail):
+        return FailureClass.SITE, f"the program can't be started on {record.host}: {last}"
     if code in _RUNTIME_CODES and _RUNTIME_FAILED.search(record.stderr_tail):
         return FailureClass.SITE, f"{_RUNTIME_CODES[code]} failed with exit code {code}: {last}"
     if _LICENCE_MISSING.search(record.stderr_tail):
         return FailureClass.SITE, f"exit code {code}, a licence is missing: {last}"
     return FailureClass.APPLICATION, f"exit code {code}: {record.error or last or 'nothing on stderr'}"
+
+
+def _over(attempt: AttemptRecord, words: str) -> str:
+    return f"SLURM ended it above the {attempt.resources.memory_mb} MiB requested: {words}"
 
 
 def _at_limit(attempt: AttemptRecord, rss: float | None) -> bool:

@@ -7,6 +7,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -69,6 +70,23 @@ def read_own_file(path: Path, *, limit_bytes: int) -> bytes:
         ValueError: when it is a link, a device, another user's, or larger than the limit.
         OSError: when it can't be read.
     """
+    with open_own_file(path) as stream:
+        data = stream.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ValueError(f"{path} is larger than {limit_bytes} bytes")
+    return data
+
+
+def read_own_tail(path: Path, *, limit_bytes: int) -> bytes:
+    """Read the end of a regular file that belongs to this user; raise as `read_own_file` does."""
+    with open_own_file(path) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(size - limit_bytes, 0))
+        return stream.read(limit_bytes)
+
+
+def open_own_file(path: Path) -> BinaryIO:
+    """Open a regular file that belongs to this user; raise as `read_own_file` does."""
     # O_NONBLOCK: opening a FIFO must not hang.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -78,13 +96,14 @@ def read_own_file(path: Path, *, limit_bytes: int) -> bytes:
         if path.is_symlink():
             raise ValueError(f"{path} is a link; a regular file is needed") from error
         raise
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(stream.fileno())
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path} is no regular file")
         if found.st_uid != os.getuid():
             raise ValueError(f"{path} belongs to user {found.st_uid}, not to {os.getuid()}")
-        data = stream.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        raise ValueError(f"{path} is larger than {limit_bytes} bytes")
-    return data
+    except BaseException:
+        stream.close()
+        raise
+    return stream

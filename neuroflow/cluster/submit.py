@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 import time
@@ -33,6 +34,7 @@ SCRIPT_NAME = "submission.sh"
 ELEMENTS_NAME = "elements"  # of an array: one line each, the name of its attempt's folder
 # SLURM may send the warning a minute early: in a short job it would come before the tool has started.
 _EARLY_SECONDS = 60
+_EXCLUDE = re.compile(r"(?:#SBATCH\s+)?(?:--exclude[= ]|-x ?)(\S+)")
 _SHORTEST_WARNED_SECONDS = 120
 
 
@@ -111,12 +113,17 @@ def script_text(what: JobRequest | ArrayRequest, settings: ClusterSettings) -> s
     job = jobs_of(what)[0]
     array = what if isinstance(what, ArrayRequest) else None
     own, resources = job.settings, job.resources
+    lines = (*settings.sbatch_lines, *own.sbatch_lines)
+    # sbatch takes the last --exclude alone: the site's own nodes go into ours.
+    excluded = [match[1] for line in lines if (match := _EXCLUDE.fullmatch(line.strip()))]
+    if job.exclude_nodes:
+        lines = tuple(line for line in lines if not _EXCLUDE.fullmatch(line.strip()))
     placement = (
         ("account", own.account or settings.account),
         ("partition", own.partition or settings.partition),
         ("qos", own.qos or settings.qos),
         ("constraint", settings.constraint),
-        ("exclude", ",".join(job.exclude_nodes)),
+        ("exclude", ",".join((*job.exclude_nodes, *excluded)) if job.exclude_nodes else ""),
     )
     values = {
         "token": what.token,
@@ -132,7 +139,7 @@ def script_text(what: JobRequest | ArrayRequest, settings: ClusterSettings) -> s
         "gpus": resources.gpus,
         "signal_seconds": warning_seconds(settings.signal_seconds, time_minutes=resources.time_minutes),
         "placement": [(name, value) for name, value in placement if value],
-        "sbatch_lines": (*settings.sbatch_lines, *own.sbatch_lines),
+        "sbatch_lines": lines,
         "setup_lines": (*settings.setup_lines, *own.setup_lines),
         "scratch": settings.scratch,
         "python": settings.python or sys.executable,

@@ -16,6 +16,7 @@ the site has no accounting                squeue's final word counts at once; el
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ from neuroflow.cluster import failure
 from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.states import ENDED_STATES
 from neuroflow.domain import (
+    AccountingRow,
     AttemptRecord,
     AttemptStatus,
     ExitRecord,
@@ -99,7 +101,9 @@ class _Case:
             silence = ", and sacct did not answer" if self.sighting.accounting_silent else ""
             waiting = f"the job has left a record of its failure; SLURM's own word is awaited{silence}"
             return replace(self._say(VerdictKind.RUNNING, waiting), seen=False)
-        kind, reason = failure.of_record(self.attempt, record, state, self._memory())
+        kind, reason = failure.of_record(
+            self.attempt, record, state, self._memory(), over_memory=self.sighting.over_memory
+        )
         return self._say(VerdictKind.FAILED, reason, kind)
 
     def _ended_without_record(self, state: JobState) -> Verdict:
@@ -109,7 +113,12 @@ class _Case:
             waiting = f"{self.source} says {self._word()}; the job's exit record is awaited"
             return replace(self._as_it_was(waiting), seen=False)
         kind, reason = failure.of_state(
-            self.attempt, state, word=self._word(), killed_by=row.signal if row else None, rss=self._memory()
+            self.attempt,
+            state,
+            word=self._word(),
+            killed_by=_killed_by(row) if row else None,
+            rss=self._memory(),
+            over_memory=self.sighting.over_memory,
         )
         return self._say(VerdictKind.FAILED, reason, kind)
 
@@ -225,6 +234,11 @@ def record_of_last_life(sighting: Sighting) -> ExitRecord | None:
     if record is None or row is None or record.published:
         return record
     return None if record.job_id == row.job_id and record.restart_count < row.lives - 1 else record
+
+
+def _killed_by(row: AccountingRow) -> int | None:
+    """Return the signal that ended a job's processes; srun ends with 137 after a SIGKILL, and sacct says 9 for that."""
+    return row.signal or (signal.SIGKILL if row.exit_code in (9, 137) else None)
 
 
 def is_success(record: ExitRecord) -> bool:

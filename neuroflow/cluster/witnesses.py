@@ -16,8 +16,9 @@ from neuroflow.cluster.job_index import JobIndex, pick_accounted, pick_queued
 from neuroflow.cluster.queue_query import is_listed, parse_squeue, squeue_command
 from neuroflow.cluster.records import read_exit_record
 from neuroflow.cluster.request import Lookup
+from neuroflow.cluster.step_log import over_memory, step_log
 from neuroflow.config.execution import Cluster as ClusterSettings
-from neuroflow.domain import AccountingRow, AttemptRecord, AttemptStatus, ExitRecord, QueueRow, Sighting
+from neuroflow.domain import AccountingRow, AttemptRecord, AttemptStatus, ExitRecord, JobState, QueueRow, Sighting
 from neuroflow.errors import CommandError
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ class Witnesses:
         sightings = {look.token: self._sighting(look, queue_answered=queue is not None) for look in looks}
         for look in asked:
             sightings[look.token] = _with_accounting(sightings[look.token], look, accounting)
-        return sightings
+        return {look.token: _with_step_log(sightings[look.token], look) for look in looks}
 
     def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         """Search the jobs of attempts by name, whatever id is known."""
@@ -177,3 +178,10 @@ def _with_accounting(sighting: Sighting, look: _Look, accounting: JobIndex[Accou
         job_id=sighting.job_id or (row.job_id if row is not None else None),
         all_answered=True,
     )
+
+
+def _with_step_log(sighting: Sighting, look: _Look) -> Sighting:
+    states = {row.state for row in (sighting.queue, sighting.accounting) if row is not None}
+    if look.job_id is None or look.is_settled or JobState.FAILED not in states:
+        return sighting
+    return replace(sighting, over_memory=over_memory(step_log(look.attempt.folder, look.job_id)))

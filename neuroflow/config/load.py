@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -127,6 +128,11 @@ class NeuroflowConfig(BaseSettings):
     def check_files(self) -> list[str]:
         """Return one line for each folder or file that the configuration names and that is not there."""
         return [f"{place_of(key, self._sources)}: {dotted(key)}: {text}" for key, text in missing_files(dict(self))]
+
+    @property
+    def digest(self) -> str:
+        """Tell this configuration from another one, but for secrets."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     @property
     def files(self) -> tuple[Path, ...]:

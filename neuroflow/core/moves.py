@@ -5,7 +5,7 @@ Rows are always locked in the order run, attempt; two transactions that keep to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -67,6 +67,17 @@ def move_run(
     Raises:
         IllegalMoveError: when the table does not list the move.
     """
+    write_audit(session, store_run_move(session, run_id, before=before, to=to, cause=cause, values=values))
+
+
+def store_run_move(
+    session: Session, run_id: int, *, before: RunStatus, to: RunStatus, cause: Cause, values: Mapping[str, Any]
+) -> Audit:
+    """Move a locked run, and return its audit row, for the caller to write with others in the same transaction.
+
+    Raises:
+        IllegalMoveError: when the table does not list the move.
+    """
     check_run_move(before, to, run_id=run_id)
     statement = (
         update(RunRow)
@@ -76,10 +87,7 @@ def move_run(
     )
     if changed(session.execute(statement)) != 1:
         raise StateError(f"run {run_id} is no longer {before}, although it was locked", hint="")
-    write_audit(
-        session,
-        Audit(cause.at, cause.actor, f"run.{to}", "run", run_id, before.value, to.value, cause.reason),
-    )
+    return Audit(cause.at, cause.actor, f"run.{to}", "run", run_id, before.value, to.value, cause.reason)
 
 
 def _consequences(to: RunStatus, cause: Cause) -> dict[str, Any]:
@@ -108,6 +116,36 @@ def lock_attempt(session: Session, attempt_id: int) -> tuple[int, RunStatus, Att
     return run_id, run_status, status
 
 
+@dataclass(frozen=True)
+class Locked:
+    """An attempt that is locked together with its run."""
+
+    run_id: int
+    run_status: RunStatus
+    status: AttemptStatus
+
+
+def lock_attempts(session: Session, attempt_ids: Collection[int]) -> dict[int, Locked]:
+    """Lock many attempts and their runs, in two statements; return them by attempt.
+
+    Raises:
+        NotFoundError: when one is not there.
+    """
+    ids = sorted(set(attempt_ids))
+    run_of = _pairs(session.execute(select(AttemptRow.id, AttemptRow.run_id).where(AttemptRow.id.in_(ids))))
+    if len(run_of) < len(ids):
+        raise NotFoundError(f"there is no attempt {', '.join(str(one) for one in ids if one not in run_of)}")
+    runs = select(RunRow.id, RunRow.status).where(RunRow.id.in_(set(run_of.values()))).order_by(RunRow.id)
+    run_statuses = _pairs(session.execute(runs.with_for_update(key_share=True)))
+    attempts = select(AttemptRow.id, AttemptRow.status).where(AttemptRow.id.in_(ids)).order_by(AttemptRow.id)
+    statuses = _pairs(session.execute(attempts.with_for_update()))
+    return {one: Locked(run_of[one], run_statuses[run_of[one]], status) for one, status in statuses.items()}
+
+
+def _pairs(rows: Iterable[Any]) -> dict[int, Any]:
+    return {row[0]: row[1] for row in rows}
+
+
 def move_attempt(
     session: Session,
     attempt_id: int,
@@ -122,6 +160,23 @@ def move_attempt(
     Raises:
         IllegalMoveError: when the table does not list the move.
     """
+    write_audit(session, store_attempt_move(session, attempt_id, before=before, to=to, cause=cause, values=values))
+
+
+def store_attempt_move(
+    session: Session,
+    attempt_id: int,
+    *,
+    before: AttemptStatus,
+    to: AttemptStatus,
+    cause: Cause,
+    values: Mapping[str, Any],
+) -> Audit:
+    """Move a locked attempt, and return its audit row, for the caller to write with others in the same transaction.
+
+    Raises:
+        IllegalMoveError: when the table does not list the move.
+    """
     check_attempt_move(before, to, attempt_id=attempt_id)
     statement = (
         update(AttemptRow)
@@ -131,7 +186,4 @@ def move_attempt(
     )
     if changed(session.execute(statement)) != 1:
         raise StateError(f"attempt {attempt_id} is no longer {before}, although it was locked", hint="")
-    write_audit(
-        session,
-        Audit(cause.at, cause.actor, f"attempt.{to}", "attempt", attempt_id, before.value, to.value, cause.reason),
-    )
+    return Audit(cause.at, cause.actor, f"attempt.{to}", "attempt", attempt_id, before.value, to.value, cause.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
+from neuroflow.core.audit import Audit, write_audits
+from neuroflow.core.moves import Cause, Locked, lock_attempts, store_attempt_move, store_run_move
 from neuroflow.core.store import Store
 from neuroflow.domain import (
     OPEN_ATTEMPT_STATUSES,
@@ -70,30 +71,39 @@ class VerdictState(Store):
         for ending in endings:
             _check(ending.verdict, ending.decision)
         with self._write() as (session, now):
-            # In the order of ids, so that two polls at once can't lock each other out.
-            ordered = sorted(endings, key=lambda item: item.attempt_id)
-            statuses = {ending.attempt_id: _end(session, ending, now) for ending in ordered}
-        return {attempt_id: status for attempt_id, status in statuses.items() if status is not None}
+            locked = lock_attempts(session, [ending.attempt_id for ending in endings])
+            return dict(_end_all(session, endings, locked, now))
 
 
-def _end(session: Session, ending: Ending, now: datetime) -> RunStatus | None:
-    """End an attempt, and return its run's new status; None when it had ended already."""
-    run_id, run_status, status = lock_attempt(session, ending.attempt_id)
-    if status not in OPEN_ATTEMPT_STATUSES:
-        return None
+def _end_all(
+    session: Session, endings: Sequence[Ending], locked: Mapping[int, Locked], now: datetime
+) -> Iterator[tuple[int, RunStatus]]:
+    """End the attempts that are open, and give each with its run's new status."""
+    audits: list[Audit] = []
+    for ending in endings:
+        found = locked[ending.attempt_id]
+        if found.status not in OPEN_ATTEMPT_STATUSES:
+            continue
+        audits.append(_end(session, ending, found, now))
+        if found.run_status in OPEN_RUN_STATUSES:
+            audits.append(moved := _move_its_run(session, ending, found, now))
+            yield ending.attempt_id, RunStatus(str(moved.after))
+        else:  # someone cancelled it
+            yield ending.attempt_id, found.run_status
+    write_audits(session, audits)
+
+
+def _end(session: Session, ending: Ending, found: Locked, now: datetime) -> Audit:
     verdict, decision = ending.verdict, ending.decision
     counted = decision.counted if decision is not None else True
-    move_attempt(
+    return store_attempt_move(
         session,
         ending.attempt_id,
-        before=status,
+        before=found.status,
         to=_attempt_status(verdict),
         cause=Cause(verdict.reason, now),
         values=_attempt_values(verdict, now) | {"counted": counted, "signature": ending.signature},
     )
-    if run_status not in OPEN_RUN_STATUSES:
-        return run_status  # someone cancelled it
-    return _move_its_run(session, run_id, run_status, ending=ending, now=now)
 
 
 def retry_values(
@@ -144,7 +154,7 @@ def _attempt_values(verdict: Verdict, now: datetime) -> dict[str, Any]:
     return values
 
 
-def _move_its_run(session: Session, run_id: int, before: RunStatus, *, ending: Ending, now: datetime) -> RunStatus:
+def _move_its_run(session: Session, ending: Ending, found: Locked, now: datetime) -> Audit:
     verdict, decision, result = ending.verdict, ending.decision, ending.result
     values: dict[str, Any] = {}
     if verdict.started_at is not None:
@@ -158,5 +168,5 @@ def _move_its_run(session: Session, run_id: int, before: RunStatus, *, ending: E
         to, reason = decision.status, decision.reason
         message = (result.error_message if result is not None else None) or verdict.reason
         values |= retry_values(decision, failure=verdict.failure, message=message, signature=ending.signature)
-    move_run(session, run_id, before=before, to=to, cause=Cause(reason, now), values=values)
-    return to
+    cause = Cause(reason, now)
+    return store_run_move(session, found.run_id, before=found.run_status, to=to, cause=cause, values=values)

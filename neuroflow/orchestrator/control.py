@@ -23,7 +23,10 @@ def cancel_run(services: Services, run_id: int, *, reason: str, actor: str) -> R
     """
     run = services.state.get_run(run_id)
     if run.status not in OPEN_RUN_STATUSES:
-        raise UsageError(f"run {run_id} ({run.pipeline} of {run.scope}) is {run.status} already")
+        raise UsageError(
+            f"run {run_id} ({run.pipeline} of {run.scope}) is {run.status} already",
+            hint=f"`neuroflow runs show {run_id}` tells why; `neuroflow runs retry {run_id}` runs it again",
+        )
     if run.status in IN_FLIGHT_RUN_STATUSES:
         _cancel_job(services, run)
     return services.state.cancel_run(run_id, reason=reason, actor=actor)

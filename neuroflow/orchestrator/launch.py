@@ -185,10 +185,11 @@ class Launcher:
             )
             failure, signature = None, ""
         else:
-            decision = RetryDecision(RunStatus.FAILED, f"the site refused the job: {error}", counted=False)
+            text = f"{error} ({error.hint})" if error.hint else str(error)
+            decision = RetryDecision(RunStatus.FAILED, f"the site refused the job: {text}", counted=False)
             failure = FailureClass.SITE
             signature = sign_run(run, failure, str(error))
-            self.services.hold(run.pipeline, reason=f"the site refused run {run.id}: {error}")
+            self.services.hold(run.pipeline, reason=f"the site refused run {run.id}: {text}")
         self.services.state.record_submission_failed(
             attempt.id, reason=str(error), decision=decision, failure=failure, signature=signature
         )

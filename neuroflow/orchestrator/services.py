@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 SLURM_BUDGET = "slurm"
+# Which configuration the workers read when they started.
+WORKER_CONFIG_KEY = "worker_config"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class Services:
             },
             clock=clock,
         )
+
+    def workers_are_outdated(self) -> bool:
+        """Tell whether the workers were started with another configuration than this one; they don't read it again."""
+        value = self.state.get_value(WORKER_CONFIG_KEY)
+        return value is not None and value[0].get("digest") != self.config.digest
 
     def where(self, pipeline: Pipeline) -> str:
         """Name the cluster that executes a pipeline's attempts: slurm, local or worker."""

@@ -16,7 +16,7 @@ from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.registry import routing_key
 
 if TYPE_CHECKING:
-    from neuroflow.orchestrator.services import Services
+    from neuroflow.orchestrator.services import WORKER_CONFIG_KEY, Services
 
 EXCHANGE = Exchange("neuroflow", type="direct")  # type: ignore[no-untyped-call]
 # The highest priority of each queue. On Redis 0 is the most urgent and 9 the least.
@@ -75,7 +75,9 @@ def _services(_pid: int) -> Services:
     # By pid: a forked pool process must not use its parent's database connections.
     from neuroflow.orchestrator.services import Services
 
-    return Services.from_config(get_celery_app().neuroflow_config)
+    services = Services.from_config(get_celery_app().neuroflow_config)
+    services.state.set_value(WORKER_CONFIG_KEY, {"digest": services.config.digest})
+    return services
 
 
 def _settings(config: NeuroflowConfig) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from tests.support.slurm import Slurm
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.redis]
 
 LONG = os.environ.get("NEUROFLOW_TEST_CHAOS") == "long"
+SEED = int(os.environ.get("NEUROFLOW_TEST_CHAOS_SEED") or 7)  # of the order of events
 SESSIONS = 100 if LONG else 16
 ROUNDS = 4 if LONG else 1  # times that each event happens
 PAUSE_SECONDS = 4.0  # for the services to get on between two events
@@ -70,7 +71,7 @@ def chaos(tmp_path: Path, slurm: Slurm, redis: RedisServer) -> Iterator[Chaos]:
     (site.root / "bin" / "sbatch").write_text(SBATCH.format(real=shutil.which("sbatch")), encoding="utf-8")
     (site.root / "bin" / "sbatch").chmod(0o755)
     services = site.services()
-    made = Chaos(site, services, redis, random.Random(7))  # noqa: S311
+    made = Chaos(site, services, redis, random.Random(SEED))  # noqa: S311
     made.start("worker")
     made.start("beat")
     yield made

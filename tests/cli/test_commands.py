@@ -254,6 +254,18 @@ class TestStatus:
         row = failed.json("status")["pipelines"][0]
         assert (row["failed"], row["due"]) == (0, 1)
 
+    def test_the_last_look_at_the_jobs_is_shown(self, installation: Installation) -> None:
+        installation.run("tick")
+        assert "last look at the jobs: 20" in installation.run("status").stdout
+        assert installation.json("status")["last_poll"]["at"].startswith("20")
+
+    def test_workers_with_another_configuration_are_named(self, installation: Installation) -> None:
+        with installation.state() as state:
+            state.set_value("worker_config", {"digest": "of another one"})
+        assert "the workers were started with another configuration" in installation.run("status").stdout
+        installation.run("pipeline", "pause", "qsiprep")
+        assert "restart `neuroflow up`" in installation.run("pipeline", "resume", "qsiprep").stdout
+
     def test_holds_are_shown(self, installation: Installation) -> None:
         installation.run("pipeline", "pause", "qsiprep", "--reason", "new image")
         assert installation.json("status")["held"] == {"qsiprep": "new image"}

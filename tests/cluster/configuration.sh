@@ -79,7 +79,11 @@ CONF
 }
 
 cgroup_conf() {
-    [[ -d $CGROUP_V1 ]] || { echo "CgroupPlugin=disabled"; return; }
+    if [[ ! -d $CGROUP_V1 ]]; then
+        # SLURM knows `disabled` since 23.02; slurmd of an older one starts with this instead, and nothing uses it.
+        if slurmd -V | grep -q ' 2[0-2]\.'; then echo "CgroupPlugin=cgroup/v1"; else echo "CgroupPlugin=disabled"; fi
+        return
+    fi
     cat <<CONF
 CgroupPlugin=cgroup/v1
 CgroupMountpoint=/sys/fs/cgroup

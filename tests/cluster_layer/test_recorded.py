@@ -42,6 +42,16 @@ def test_a_step_out_of_memory() -> None:
     assert accounted("out_of_memory")["6"].state is JobState.OUT_OF_MEMORY
 
 
+def test_a_job_over_its_memory_without_cgroups_only_says_failed() -> None:
+    """Job 2's step was killed, srun ended with 137 and sacct subtracts 128; of job 4 the batch script itself."""
+    rows = accounted("over_memory")
+    assert {job_id: (row.word, row.exit_code, row.signal) for job_id, row in rows.items()} == {
+        "2": ("FAILED", 9, None),
+        "4": ("FAILED", 0, 9),
+    }
+    assert [row.max_rss_mb for row in rows.values()] == [355412 / 1024, 426112 / 1024]
+
+
 def test_a_time_out() -> None:
     row = accounted("timeout")["7"]
     assert (row.state, row.exit_code, row.elapsed_seconds) == (JobState.TIMEOUT, 0, 87)

@@ -174,6 +174,19 @@ def test_a_site_without_accounting_is_not_asked_for_it(tmp_path: Path) -> None:
     assert (seen.accounting_answered, seen.accounting_silent, seen.all_answered) == (False, False, True)
 
 
+@pytest.mark.parametrize(
+    ("accounting", "word", "found"), [(True, "FAILED", True), (False, "FAILED", True), (True, "TIMEOUT", False)]
+)
+def test_the_log_of_a_job_that_slurm_only_calls_failed_is_searched(
+    tmp_path: Path, accounting: bool, word: str, found: bool
+) -> None:
+    (tmp_path / "17_0_log.err").write_text("slurmstepd: error: Exceeded job memory limit\n")
+    queue = "" if accounting else squeue_line("17", word, "nf-1")
+    transport = FakeTransport(squeue=queue, sacct=sacct_line("17", word, "nf-1"))
+    seen = cluster_with(tmp_path, transport, accounting=accounting).sight([attempt(folder=str(tmp_path))])["nf-1"]
+    assert seen.over_memory == ("Exceeded job memory limit" if found else "")
+
+
 def test_a_job_id_that_was_given_out_again_is_not_ours(tmp_path: Path) -> None:
     transport = FakeTransport(squeue=squeue_line("17", "RUNNING", "other"), sacct=sacct_line("17", "FAILED", "other"))
     seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]

@@ -116,6 +116,14 @@ def test_sbatch_options_come_before_any_command(tmp_path: Path) -> None:
     assert "#SBATCH --gres=scratch:10" in lines[:first]
 
 
+def test_the_sites_own_excluded_nodes_and_those_that_failed_are_excluded_together(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    text = render(tmp_path, replace(job, exclude_nodes=("n1",)), sbatch_lines=("--exclude=n7,n8", "--mail-type=FAIL"))
+
+    assert [line for line in text.splitlines() if "--exclude" in line] == ["#SBATCH --exclude=n1,n7,n8"]
+    assert "#SBATCH --exclude=n7" in render(tmp_path, job, sbatch_lines=("--exclude=n7",))
+
+
 HOSTILE = ["a b", "it's", 'say "x"', "; touch /tmp/x", "$(touch x)", "`touch x`", "$HOME", "*", "-rf", "é", "#x", "&&"]
 
 

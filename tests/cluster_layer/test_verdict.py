@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from neuroflow.cluster.accounting_query import parse_sacct
 from neuroflow.cluster.verdict import judge
 from neuroflow.domain import (
     AccountingRow,
@@ -17,11 +18,13 @@ from neuroflow.domain import (
     FailureClass,
     JobState,
     QueueRow,
+    Resources,
     Sighting,
     Verdict,
     VerdictKind,
 )
 from tests.cluster_layer.builders import NOW, attempt, exit_record
+from tests.cluster_layer.recordings import recorded
 
 GRACE = 120.0
 
@@ -40,6 +43,7 @@ def sighting(
     accounting_silent: bool = False,
     started: bool = False,
     lives: int = 1,
+    over_memory: str = "",
 ) -> Sighting:
     row = None if queue is None else QueueRow("17", "nf-1", queue, queue.value.upper(), reason="Priority")
     ended_at = None if ended_ago is None else NOW.timestamp() - ended_ago
@@ -48,7 +52,9 @@ def sighting(
         word = accounting.value.upper()
         account = AccountingRow("17", "nf-1", accounting, word, 0, signal, rss, elapsed, "n1", ended_at)
         account = replace(account, started_at=ended_at if started else None, lives=lives)
-    return Sighting(queue_answered, accounting_answered, row, account, record, accounting_silent)
+    return Sighting(
+        queue_answered, accounting_answered, row, account, record, accounting_silent, over_memory=over_memory
+    )
 
 
 def verdict(seen: Sighting, one: AttemptRecord | None = None) -> Verdict:
@@ -64,6 +70,12 @@ def test_published_results_are_a_success_whatever_slurm_says(
     assert (found.kind, found.failure, found.exit_code) == (VerdictKind.SUCCEEDED, None, 0)
     if accounting in (JobState.OUT_OF_MEMORY, JobState.TIMEOUT):
         assert f"although SLURM says {accounting.value.upper()}" in found.reason
+
+
+def test_a_success_says_whose_results_it_published() -> None:
+    found = verdict(sighting(record=exit_record(results_of="nf-0")))
+    assert found.kind is VerdictKind.SUCCEEDED
+    assert "those of nf-0, whose publication was interrupted" in found.reason
 
 
 def test_success_needs_no_answer_of_slurm() -> None:
@@ -135,6 +147,8 @@ def test_slurms_word_explains_a_failed_record(state: JobState, failure: FailureC
         ({"exit_code": 125, "stderr_tail": "docker: Error response from daemon"}, FailureClass.SITE),
         ({"exit_code": 127, "error": "'apptainer' can't be started: No such file"}, FailureClass.SITE),
         ({"exit_code": 127, "stderr_tail": "sh: foo: not found"}, FailureClass.APPLICATION),
+        ({"exit_code": 127, "stderr_tail": "neuroflow: 1: exec: /opt/tool: not found\n"}, FailureClass.SITE),
+        ({"exit_code": 126, "stderr_tail": "neuroflow: line 1: /opt/tool: Permission denied\n"}, FailureClass.SITE),
         ({"exit_code": 1, "stderr_tail": "ERROR: a valid license file is required"}, FailureClass.SITE),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 950.0}, FailureClass.OUT_OF_MEMORY),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 949.0}, FailureClass.APPLICATION),
@@ -274,6 +288,51 @@ def test_the_record_of_an_earlier_life_does_not_explain_a_later_one() -> None:
 def test_killed_at_its_memory_without_a_record_is_out_of_memory() -> None:
     assert verdict(sighting(accounting=JobState.FAILED, signal=9, rss=1100)).failure is FailureClass.OUT_OF_MEMORY
     assert verdict(sighting(accounting=JobState.FAILED, signal=9, rss=100)).failure is FailureClass.NODE
+
+
+# --- sites without cgroups, where SLURM itself kills a job above its request: it is FAILED ---
+
+OVER = "StepId=17.0 exceeded memory limit (363941888 > 209715200), being killed"
+KILLED = [
+    exit_record(exit_code=137, signal=9, published=False),
+    exit_record(exit_code=137, signal=9, published=False, max_rss_mb=None),
+    exit_record(exit_code=143, signal=15, stopped_by="SIGTERM", published=False),  # else taken for a person's scancel
+    exit_record(exit_code=1, published=False, stderr_tail="MemoryError"),
+]
+
+
+@pytest.mark.parametrize("job_id", ["2", "4"])
+@pytest.mark.parametrize("record", [None, KILLED[0], KILLED[1]])
+def test_accounting_alone_shows_that_a_job_was_killed_over_its_memory(job_id: str, record: ExitRecord | None) -> None:
+    (row,) = (row for row in parse_sacct(recorded("sacct_over_memory.txt")) if row.job_id == job_id)
+    small = attempt(job_id=job_id, resources=Resources(cpus=1, memory_mb=200, time_minutes=10))
+    record = record and replace(record, job_id=job_id)
+    # The row is of another day than the others.
+    row = replace(row, started_at=NOW.timestamp() - 602, ended_at=NOW.timestamp() - 600)
+    found = verdict(Sighting(True, True, accounting=row, exit_record=record), small)
+    assert (found.kind, found.failure) == (VerdictKind.FAILED, FailureClass.OUT_OF_MEMORY)
+    assert found.max_rss_mb == row.max_rss_mb
+    assert "MiB of 200 MiB requested" in found.reason
+
+
+@pytest.mark.parametrize("record", [None, *KILLED])
+@pytest.mark.parametrize("rss", [None, 100])  # a job that lasts a moment is not measured, or before its memory grew
+def test_the_step_daemons_words_are_enough_to_know_of_the_memory(record: ExitRecord | None, rss: float | None) -> None:
+    found = verdict(sighting(accounting=JobState.FAILED, record=record, rss=rss, over_memory=OVER))
+    assert (found.kind, found.failure) == (VerdictKind.FAILED, FailureClass.OUT_OF_MEMORY)
+    assert found.reason == f"SLURM ended it above the 1000 MiB requested: {OVER}"
+
+
+@pytest.mark.parametrize("record", [None, replace(KILLED[0], ended_at=NOW.timestamp() - GRACE)])
+def test_the_step_daemons_words_are_enough_where_there_is_no_accounting(record: ExitRecord | None) -> None:
+    seen = without_accounting(queue=JobState.FAILED, record=record, over_memory=OVER)
+    assert verdict(seen, attempt(**LONG_AGO)).failure is FailureClass.OUT_OF_MEMORY
+
+
+def test_bad_input_is_bad_input_whatever_the_memory() -> None:
+    record = exit_record(exit_code=137, signal=9, published=False, bad_input="no dwi")
+    seen = sighting(accounting=JobState.FAILED, record=record, over_memory=OVER)
+    assert verdict(seen).failure is FailureClass.BAD_INPUT
 
 
 @pytest.mark.parametrize("accounting", [None, JobState.RUNNING, JobState.UNRECOGNISED])
