@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +161,7 @@ def container_run(request: RunRequest, plan: Plan) -> ContainerRun:
         runtime=request.runtime,
         image=request.image if in_container else None,
         version=request.version,
-        program=request.settings.program or _beside_us(plan.tool),
+        program=request.settings.program or _beside_python(request, plan.tool),
         arguments=(*plan.arguments, *request.settings.args),
         binds=plan.mounts.binds,
         environment=_environment(request, plan.environment),
@@ -182,9 +181,10 @@ def container_run(request: RunRequest, plan: Plan) -> ContainerRun:
     )
 
 
-def _beside_us(tool: str) -> tuple[str, ...]:
-    # The tools' console scripts lie where this Python lies, whatever PATH says on a node.
-    return (str(Path(sys.executable).parent / tool),)
+def _beside_python(request: RunRequest, tool: str) -> tuple[str, ...]:
+    # The tools' console scripts lie where the node's Python lies, whatever PATH says there.
+    python = Path(request.python)
+    return (str(python.parent / tool) if python.is_absolute() else tool,)
 
 
 def _environment(request: RunRequest, own: dict[str, str]) -> dict[str, str]:

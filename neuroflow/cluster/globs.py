@@ -116,11 +116,22 @@ def files_matching(root: Path, pattern: str) -> list[str]:
     """Return the relative paths of the non-empty files, or links to some, that the glob names below a folder."""
     if not root.is_dir():
         return []
-    return [path for path, entry in walk(root) if matches(path, pattern) and _is_filled(entry)]
+    return [path for path, entry in walk(root) if matches(path, pattern) and _is_filled(Path(entry.path))]
 
 
-def _is_filled(entry: os.DirEntry[str]) -> bool:
+def listed_matching(root: Path, pattern: str, *, names: Sequence[str]) -> list[str]:
+    """Do as `files_matching`, looking at these files and into these folders alone."""
+    paths = [path for name in names for path in (name, *_below(root, name))]
+    return [path for path in paths if matches(path, pattern) and _is_filled(root / path)]
+
+
+def _below(root: Path, name: str) -> Iterator[str]:
+    if (root / name).is_dir() and not (root / name).is_symlink():
+        yield from (path for path, _ in _walk(root / name, f"{name}/"))
+
+
+def _is_filled(path: Path) -> bool:
     try:
-        return entry.is_file() and entry.stat().st_size > 0
+        return path.is_file() and path.stat().st_size > 0
     except OSError:
         return False

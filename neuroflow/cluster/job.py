@@ -22,11 +22,11 @@ from typing import Any
 from neuroflow.cluster import claim
 from neuroflow.cluster.environment import node_environment, without_our_code
 from neuroflow.cluster.files import write_json
-from neuroflow.cluster.globs import files_matching
+from neuroflow.cluster.globs import files_matching, listed_matching
 from neuroflow.cluster.memory import oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
 from neuroflow.cluster.process_table import own_local_id, write_place
-from neuroflow.cluster.publish import Plan, begin, interrupted_plan, make_plan, publish
+from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, make_plan, publish
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
 from neuroflow.domain import ExitRecord
@@ -57,6 +57,7 @@ class _Findings:
     oom_kills: int = 0
     quarantined: tuple[str, ...] = ()
     results_of: str = ""
+    emptied: Path | None = None  # an output folder that is published, but for copies
     tail: Tail = field(default_factory=Tail)
 
 
@@ -110,6 +111,7 @@ def run_job(folder: str) -> int:
     record = _record(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
     _remove(scratch)
+    _remove(findings.emptied)
     return _code(record)
 
 
@@ -130,11 +132,7 @@ def _execute(
     if plan is None:
         plan = unfinished_publication(output_dir, attempts=place.parent)
         _begin(plan, place)
-    if plan is not None:  # the results had been checked, and are partly moved: only the rest is left to do
-        findings.exit_code = 0
-        findings.results_of = plan.token if plan.token != job["token"] else ""
-        publish(plan)
-        findings.published = True
+    if plan is not None and _finish(plan, job, place, findings):
         return
     findings.quarantined = _named(_put_aside(job, again=again).moved)
     for made in (output_dir, work_dir):
@@ -153,7 +151,22 @@ def _execute(
         new = make_plan(output_dir, Path(job["publish_dir"]), owned=job["owned"], token=job["token"])
         _begin(new, place)
         publish(new)
-        findings.published = True
+        findings.published, findings.emptied = True, output_dir
+
+
+def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings) -> bool:
+    """Publish what is left of results that had been checked, without the tool; False where a part of them is gone."""
+    findings.exit_code = 0
+    publish(plan)
+    gone = missing_outputs(Path(plan.publish_dir), job["outputs"], names=(*plan.owned, *plan.shared))
+    if gone:  # a purge of old files, for example, while the next attempt waited in the queue
+        print(f"neuroflow: results of {plan.token} are gone and made anew: {'; '.join(gone)}", file=sys.stderr)
+        (place / PLAN_NAME).rename(place / f"incomplete-{PLAN_NAME}")
+        findings.exit_code = None
+        return False
+    findings.results_of = plan.token if plan.token != job["token"] else ""
+    findings.published, findings.emptied = True, Path(plan.output_dir)
+    return True
 
 
 def _begin(plan: Plan | None, place: Path) -> None:
@@ -197,11 +210,19 @@ def _run_commands(
     )
 
 
-def missing_outputs(output_dir: Path, rules: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the declared outputs that are not there, in words."""
+def missing_outputs(
+    folder: Path, rules: Sequence[Mapping[str, Any]], *, names: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the declared outputs that are not there, in words.
+
+    Args:
+        names: where to look in a folder that holds other runs' files too.
+    """
     missing = []
     for rule in rules:
-        count = len(files_matching(output_dir, rule["pattern"]))
+        pattern = rule["pattern"]
+        found = files_matching(folder, pattern) if names is None else listed_matching(folder, pattern, names=names)
+        count = len(found)
         if count < rule["min_count"]:
             missing.append(f"{rule['pattern']} ({count} of at least {rule['min_count']} files)")
     return tuple(missing)

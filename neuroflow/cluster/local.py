@@ -25,6 +25,7 @@ from neuroflow.cluster.job import payload
 from neuroflow.cluster.process_table import (
     is_alive,
     is_another,
+    is_of_this_boot,
     local_id,
     pid_of,
     session_members,
@@ -140,7 +141,7 @@ class LocalCluster:
         for attempt in attempts:
             job_id = _job_id(attempt)
             if job_id is not None and state_here(Path(attempt.folder), job_id) is not None:
-                _end_orphans(job_id)
+                _end_orphans(Path(attempt.folder), job_id)
 
     def site_limits(self) -> SiteLimits:
         """Return no limits: a process is taken whatever it asks for."""
@@ -214,13 +215,13 @@ def _process_state(attempt: AttemptRecord, job_id: str | None) -> JobState | Non
     alive = state_here(Path(attempt.folder), job_id)
     if alive is None:
         return None
-    return JobState.RUNNING if alive or _end_orphans(job_id) else JobState.NODE_FAIL
+    return JobState.RUNNING if alive or _end_orphans(Path(attempt.folder), job_id) else JobState.NODE_FAIL
 
 
-def _end_orphans(job_id: str) -> bool:
+def _end_orphans(folder: Path, job_id: str) -> bool:
     """Kill what is left of a job, before anyone runs it anew; True if there was something."""
     pid = pid_of(job_id)
-    if pid is None or is_another(pid, job_id):
+    if pid is None or is_another(pid, job_id) or not is_of_this_boot(folder):
         return False  # a process id is given out again only after its whole session has ended
     members = session_members(pid)
     for member in members:

@@ -87,6 +87,15 @@ def state_here(folder: Path, job_id: str) -> bool | None:
         return None
 
 
+def is_of_this_boot(folder: Path) -> bool:
+    """Tell whether a job was started on this machine since it was: older process ids mean nothing any more."""
+    try:
+        raw = json.loads((folder / PLACE_NAME).read_text(encoding="utf-8"))
+        return (raw["host"], raw["boot"]) == (socket.gethostname(), _boot_id())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -81,6 +81,9 @@ def has_begun(folder: Path) -> bool:
 def publish(plan: Plan) -> None:
     """Carry out a plan that was kept before; harmless when repeated.
 
+    The output folder stays, nearly empty: until the job has left its record, it tells the run's next attempt that
+    there was a plan.
+
     Raises:
         OSError: when a file can't be written; what was published stays, and a repetition goes on.
     """
@@ -91,7 +94,6 @@ def publish(plan: Plan) -> None:
         _swap(plan, path)
     for path in plan.shared:
         _copy_shared(Path(plan.output_dir) / path, Path(plan.publish_dir) / path, token=plan.token)
-    shutil.rmtree(plan.output_dir, ignore_errors=True)
 
 
 def interrupted_plan(folder: Path) -> Plan | None:

@@ -97,7 +97,7 @@ def _stale_locks(work_dir: Path) -> Iterator[Path]:
 def _is_lock(path: Path) -> bool:
     if path.name.startswith("IsRunning"):
         return True
-    if not path.name.endswith(".lock"):
+    if not path.name.endswith((".lock", ".matplotlib-lock")):
         return False
     try:
         found = path.lstat()

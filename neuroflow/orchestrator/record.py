@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from neuroflow.adapters import get_adapter
+from neuroflow.cluster.publish import has_begun
 from neuroflow.cluster.records import read_exit_record
 from neuroflow.config.execution import Limits
 from neuroflow.core.state import Ending
@@ -102,6 +103,7 @@ class Recorder:
                 limits=self._limits[pipeline.name],
                 now=self.services.clock(),
                 random=self.random,
+                half_published=_is_half_published(attempt),
             ),
         )
 
@@ -119,3 +121,9 @@ class Recorder:
         if verdict.failure is FailureClass.SITE:
             self.services.hold(attempt.pipeline, reason=f"run {attempt.run_id}: {verdict.reason}")
         return Ended(attempt, verdict, status)
+
+
+def _is_half_published(attempt: AttemptRecord) -> bool:
+    """Tell whether a job ended while it published what it had checked: it left a plan, and no record."""
+    folder = Path(attempt.folder)
+    return has_begun(folder) and read_exit_record(folder, token=attempt.token) is None

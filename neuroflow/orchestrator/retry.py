@@ -47,6 +47,9 @@ BUILT_IN: Mapping[FailureClass, Rule] = {
 }
 
 
+_FREE = Rule(counts=False)
+
+
 @dataclass(frozen=True)
 class RetryContext:
     """What a decision is made from."""
@@ -57,6 +60,7 @@ class RetryContext:
     limits: Limits
     now: datetime
     random: Callable[[], float]  # from 0 up to 1: chance, for the jitter
+    half_published: bool = False  # the attempt ended while it published results that it had checked
 
 
 def decide(verdict: Verdict, context: RetryContext) -> RetryDecision:
@@ -68,6 +72,8 @@ def decide(verdict: Verdict, context: RetryContext) -> RetryDecision:
     """
     failure = verdict.failure or FailureClass.APPLICATION
     rule = rule_for(failure, context.policy)
+    if context.half_published and _spent(_FREE, context) is None:
+        return _publish_the_rest(failure, verdict, context)
     if not rule.retry:
         status = RunStatus.CANCELLED if failure is FailureClass.CANCELLED else RunStatus.FAILED
         reason = _FINAL.get(failure, f"{failure}: not tried again, by the retry policy")
@@ -78,6 +84,19 @@ def decide(verdict: Verdict, context: RetryContext) -> RetryDecision:
             RunStatus.FAILED, f"{failure}: given up after {spent}: {verdict.reason}", counted=rule.counts
         )
     return _again(failure, rule, verdict, context)
+
+
+def _publish_the_rest(failure: FailureClass, verdict: Verdict, context: RetryContext) -> RetryDecision:
+    """Let a further attempt finish a publication, whatever has ended it, scancel too: half of one helps nobody."""
+    return RetryDecision(
+        RunStatus.RETRY_WAIT,
+        f"{failure}: its checked results are published in part, the next attempt does the rest, not counted: "
+        f"{verdict.reason}",
+        counted=False,
+        next_attempt_at=context.now,
+        resources=context.attempt.resources,
+        exclude_nodes=_failed_on(failure, verdict, context.run),
+    )
 
 
 def rule_for(failure: FailureClass, policy: Retry) -> Rule:

@@ -76,6 +76,14 @@ def test_a_conversion_starts_from_links_to_the_image_files() -> None:
     assert run.owned == ("sub-0042/ses-01",)
 
 
+@pytest.mark.parametrize(
+    ("python", "program"), [("/nodes/bin/python3", "/nodes/bin/heudiconv"), ("python3.11", "heudiconv")]
+)
+def test_a_tool_of_the_host_lies_beside_the_python_of_where_it_runs(python: str, program: str) -> None:
+    request = make_request("bids_conversion", runtime="host", python=python)
+    assert get_adapter("bids_conversion").build(request).program == (program,)
+
+
 def test_on_the_host_the_links_point_at_the_dicom_folder_itself() -> None:
     run = get_adapter("bids_conversion").build(make_request("bids_conversion", runtime="host"))
 

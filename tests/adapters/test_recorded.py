@@ -1,6 +1,6 @@
 """The whole command line of every pipeline and runtime is the recorded one.
 
-Set NEUROFLOW_RECORD=1 to write the files anew; then read the difference.
+Set NEUROFLOW_TEST_RECORD=1 to write the files anew; then read the difference.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _general(word: str) -> str:
 def _compare(name: str, command: tuple[str, ...]) -> None:
     text = json.dumps([_general(word) for word in command], indent=1, ensure_ascii=False) + "\n"
     file = RECORDED / f"{name}.json"
-    if os.environ.get("NEUROFLOW_RECORD"):
+    if os.environ.get("NEUROFLOW_TEST_RECORD"):
         file.write_text(text, encoding="utf-8")
     assert text == file.read_text(encoding="utf-8")
 

@@ -313,6 +313,31 @@ def test_a_publication_that_an_earlier_attempt_left_unfinished_is_finished_witho
     assert claim.is_fenced(Path(earlier.folder)), "a requeued job of it would find nothing, and call that published"
 
 
+def test_a_job_that_was_killed_after_its_publication_and_before_its_record_is_not_run_twice(tmp_path: Path) -> None:
+    earlier, job = python_job(tmp_path, WRITES), python_job(tmp_path, "raise SystemExit(9)")
+    blocked = Path(earlier.folder) / "exit.json"
+    blocked.mkdir()  # its record can't be written, as on a full disk
+    assert run(earlier)[0] != 0
+    blocked.rmdir()
+    assert run(job)[0] == 0
+    assert (record(job).published, record(job).results_of) == (True, earlier.token)
+    assert not Path(earlier.run.output_dir).exists()
+
+
+def test_results_that_have_partly_vanished_are_made_anew(tmp_path: Path) -> None:
+    earlier, job = python_job(tmp_path, WRITES), python_job(tmp_path, WRITES)
+    killed(earlier, "sub-01/dwi/b.json")  # a purge of old files has taken a.txt
+    dataset = tmp_path / "derivatives" / "qsiprep"
+    plan = make_plan(Path(earlier.run.output_dir), dataset, owned=earlier.run.owned, token=earlier.token)
+    assert begin(plan, folder=Path(earlier.folder))
+    code, _, err = run(job)
+    assert code == 0
+    assert "made anew: sub-01/**/*.txt (0 of at least 1 files)" in err
+    assert (record(job).results_of, record(job).exit_code, record(job).published) == ("", 0, True)
+    assert [path.name for path in (dataset / "sub-01" / "dwi").iterdir()] == ["a.txt"]
+    assert len(record(job).quarantined) == 1
+
+
 def test_a_publication_that_can_not_be_finished_is_left_to_the_next_attempt(tmp_path: Path) -> None:
     first, second, third = (python_job(tmp_path, WRITES) for _ in range(3))
     (tmp_path / "derivatives").write_text("a file, where a folder is needed")

@@ -189,6 +189,26 @@ def test_after_a_restart_of_the_machine_everything_has_ended(root: Path, cluster
     assert verdict.failure is FailureClass.NODE
 
 
+def test_a_session_that_was_given_an_old_jobs_number_after_a_restart_is_left_alone(
+    root: Path, cluster: LocalCluster
+) -> None:
+    job = python_job(root, WRITES)
+    shell = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!"], start_new_session=True, stdout=subprocess.PIPE)
+    assert shell.stdout is not None
+    foreign = int(shell.stdout.readline())
+    shell.stdout.close()
+    shell.wait()
+    try:
+        attempt = attempt_of(job, job_id=f"{shell.pid}:17", where="local")
+        place = {"job_id": attempt.job_id, "host": os.uname().nodename, "boot": "another"}
+        (Path(job.folder) / "process.json").write_text(json.dumps(place))
+        cluster.sight([attempt])
+        cluster.retire([attempt])
+        assert local_id(foreign) is not None
+    finally:
+        os.kill(foreign, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("host", ["another-login-node", None])
 def test_another_machines_process_table_is_no_witness(root: Path, cluster: LocalCluster, host: str | None) -> None:
     job = python_job(root, WRITES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster.globs import files_matching, matches, owned_names
+from neuroflow.cluster.globs import files_matching, listed_matching, matches, owned_names
 from neuroflow.cluster.publish import begin, interrupted_plan, make_plan, publish
 
 OWNED = ("sub-01", "sub-01.html", "sub-01_*.html", "logs/**/sub-01.log")
@@ -74,7 +74,7 @@ def run(place: Path) -> None:
 def test_owned_names_are_swapped_whole_and_the_rest_is_written_file_by_file(place: Path) -> None:
     run(place)
     assert contents(place / "dataset") == AFTER
-    assert not (place / "out").exists()
+    assert set(contents(place / "out")) <= {"dataset_description.json", "desc/shared.tsv"}, "copies only"
 
 
 def test_what_was_replaced_is_kept(place: Path) -> None:
@@ -239,3 +239,9 @@ def test_empty_files_and_broken_links_are_no_output(tmp_path: Path) -> None:
     (tmp_path / "d.txt").symlink_to("b.txt")
     assert files_matching(tmp_path, "*.txt") == ["b.txt", "d.txt"]
     assert files_matching(tmp_path / "absent", "*") == []
+
+
+def test_only_the_named_files_and_folders_are_looked_into(tmp_path: Path) -> None:
+    tree(tmp_path, {"sub-01/dwi/a.txt": "x", "sub-01/dwi/b.txt": "", "sub-01.txt": "x", "sub-02/dwi/a.txt": "x"})
+    assert listed_matching(tmp_path, "**/*.txt", names=["sub-01", "sub-01.txt"]) == ["sub-01/dwi/a.txt", "sub-01.txt"]
+    assert listed_matching(tmp_path, "**", names=["absent"]) == []

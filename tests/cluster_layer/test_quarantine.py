@@ -47,12 +47,15 @@ def test_locks_are_moved_and_files_that_only_look_so_are_not(tmp_path: Path) -> 
     work = tmp_path / "work"
     fill(work, "fs/scripts/IsRunning.lh+rh", "heudiconv.lock", ".hidden.lock", "padlock", "sub.lock/inside")
     fill(work, "packages.lock", text="a list of packages" * 1000)
+    fill(work, ".cache/matplotlib/fontlist-v390.json.matplotlib-lock")
     (work / "link.lock").symlink_to("heudiconv.lock")
     place = "quarantine/b/work"
     assert sorted(aside(tmp_path).moved) == [
+        f"{place}/.cache/matplotlib/fontlist-v390.json.matplotlib-lock",
         f"{place}/.hidden.lock", f"{place}/fs/scripts/IsRunning.lh+rh", f"{place}/heudiconv.lock",
     ]  # fmt: skip
-    assert sorted(path.name for path in work.iterdir()) == ["fs", "link.lock", "packages.lock", "padlock", "sub.lock"]
+    left = [path.name for path in sorted(work.iterdir())]
+    assert left == [".cache", "fs", "link.lock", "packages.lock", "padlock", "sub.lock"]
 
 
 def test_own_output_that_can_not_be_moved_stops_the_attempt(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ def check_lived_twice(ending: Ending) -> None:
     assert (attempt.status, attempt.failure) == (AttemptStatus.SUCCEEDED, None)
     assert (ending.run.status, ending.run.attempts, ending.executions) == (RunStatus.COMPLETED, 1, 2)
     assert ending.reasons(RunStatus.RETRY_WAIT) == []
+    statuses = [after for after, _ in ending.moves]
+    assert statuses[statuses.index("running") + 1] == "submitted", "its second life may be over before it is seen"
+    assert ending.reasons(RunStatus.SUBMITTED)[-1].startswith("the job was requeued and waits again; SLURM: PENDING")
     record = read_exit_record(attempt.folder, token=attempt.token)
     assert record is not None
     assert (record.published, record.restart_count, record.job_id) == (True, 1, attempt.job_id)

@@ -11,8 +11,9 @@ import pytest
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.publish import PLAN_NAME
-from neuroflow.domain import AttemptRecord, ExitRecord, FailureClass, Sighting, Verdict, VerdictKind
+from neuroflow.domain import AttemptRecord, ExitRecord, FailureClass, RunStatus, Sighting, Verdict, VerdictKind
 from neuroflow.errors import ClusterError
+from neuroflow.orchestrator.record import Recorder
 from neuroflow.orchestrator.retire import Retired, retire_failed
 from neuroflow.orchestrator.stale import clean_up_stale
 from tests.chain.site import Site
@@ -114,6 +115,23 @@ def test_a_publication_that_can_not_go_on_is_left_to_the_next_attempt(
     (bench.fail("t", failure, record=False, seen_ago=seen_ago) / PLAN_NAME).touch()
     ((_, verdict),) = bench.retire().verdicts
     assert (verdict.kind, bench.cluster.retired) == (VerdictKind.FAILED, ["t"])
+
+
+@pytest.mark.parametrize("failure", [FailureClass.TIMEOUT, FailureClass.CANCELLED])
+def test_a_run_whose_last_attempt_was_killed_while_it_published_gets_another(
+    bench: Bench, failure: FailureClass
+) -> None:
+    (one,) = bench.ward.start(1)
+    run = replace(bench.ward.services.state.get_run(one.run_id), attempts=99)
+    verdict = Verdict(VerdictKind.FAILED, "as the test wants it", failure=failure)
+    recorder = Recorder(bench.ward.services)
+    given_up = recorder.decision(one, verdict, run).status
+    Path(one.folder).mkdir(parents=True)
+    (Path(one.folder) / PLAN_NAME).touch()
+    found = recorder.decision(one, verdict, run)
+    assert (found.status, found.counted) == (RunStatus.RETRY_WAIT, False)
+    assert "published in part" in found.reason
+    assert given_up in (RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 def test_a_publication_that_begins_while_its_attempt_is_fenced_is_seen(bench: Bench) -> None:

@@ -29,12 +29,19 @@ def decision(
     host: str = "",
     exclude: tuple[str, ...] = (),
     chance: float = 0.0,
+    half_published: bool = False,
 ) -> RetryDecision:
     """Return what follows an attempt of a run of which `used` attempts have counted so far."""
     record = run(1, "qsiprep", session(1), "bids_conversion:1", RunStatus.RUNNING, attempts=used, exclude_nodes=exclude)
     verdict = Verdict(VerdictKind.FAILED, "what happened", failure=failure, max_rss_mb=rss, host=host)
     context = RetryContext(
-        record, attempt(number=number, resources=asked), policy, limits or Limits(), NOW, lambda: chance
+        record,
+        attempt(number=number, resources=asked),
+        policy,
+        limits or Limits(),
+        NOW,
+        lambda: chance,
+        half_published,
     )
     return decide(verdict, context)
 
@@ -280,3 +287,12 @@ class TestJitter:
 
     def test_a_wait_of_very_many_failures_has_an_end(self) -> None:
         assert backoff_minutes(POLICY, 5_000) == POLICY.max_delay_minutes
+
+
+@pytest.mark.parametrize("failure", FailureClass)
+def test_half_a_publication_is_finished_whatever_ended_it_but_not_for_ever(failure: FailureClass) -> None:
+    found = decision(failure, used=2, half_published=True)
+    assert (found.status, found.counted, found.next_attempt_at) == (RunStatus.RETRY_WAIT, False, NOW)
+    assert found.resources == RESOURCES
+    last = POLICY.max_attempts + MAX_FREE_ATTEMPTS
+    assert decision(failure, used=2, number=last, half_published=True).status is not RunStatus.RETRY_WAIT
