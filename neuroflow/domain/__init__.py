@@ -1,0 +1,88 @@
+"""The enums and frozen dataclasses that cross layers."""
+
+from __future__ import annotations
+
+from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
+from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
+from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
+from neuroflow.domain.records import (
+    AttemptRecord,
+    AuditRecord,
+    CallStatistics,
+    FailureCount,
+    NodeFailure,
+    PipelineHold,
+    RunRecord,
+    SessionRecord,
+    SubjectRecord,
+    WorkflowRunRecord,
+)
+from neuroflow.domain.site import Association, PartitionLimits, QosLimits, Reservation, SiteLimits
+from neuroflow.domain.witnesses import AccountingRow, ExitRecord, QueueRow, Sighting, Verdict
+from neuroflow.domain.words import (
+    ENDED_RUN_STATUSES,
+    IN_FLIGHT_RUN_STATUSES,
+    LABEL_PATTERN,
+    OPEN_ATTEMPT_STATUSES,
+    OPEN_RUN_STATUSES,
+    AttemptStatus,
+    FailureClass,
+    JobState,
+    Level,
+    RunStatus,
+    SessionStatus,
+    Stage,
+    VerdictKind,
+    WorkflowStatus,
+    is_label,
+)
+
+__all__ = [
+    "ENDED_RUN_STATUSES",
+    "IN_FLIGHT_RUN_STATUSES",
+    "LABEL_PATTERN",
+    "OPEN_ATTEMPT_STATUSES",
+    "OPEN_RUN_STATUSES",
+    "AccountingRow",
+    "AdapterResult",
+    "Association",
+    "AttemptRecord",
+    "AttemptStatus",
+    "AuditRecord",
+    "Bind",
+    "CallStatistics",
+    "ContainerRun",
+    "ExitRecord",
+    "FailureClass",
+    "FailureCount",
+    "FoundSession",
+    "JobState",
+    "KnownSession",
+    "Level",
+    "NodeFailure",
+    "OutputRule",
+    "PartitionLimits",
+    "PipelineHold",
+    "QosLimits",
+    "QueueRow",
+    "Reservation",
+    "Resources",
+    "RetryDecision",
+    "RunProposal",
+    "RunRecord",
+    "RunStatus",
+    "ScanOutcome",
+    "Series",
+    "SessionRecord",
+    "SessionStatus",
+    "Sighting",
+    "SiteLimits",
+    "Snapshot",
+    "Stage",
+    "SubjectRecord",
+    "Verdict",
+    "VerdictKind",
+    "WorkflowRunRecord",
+    "WorkflowStatus",
+    "is_label",
+]
