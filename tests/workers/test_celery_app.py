@@ -9,6 +9,7 @@ from celery import Celery
 from celery.schedules import crontab
 
 from neuroflow.config import NeuroflowConfig
+from neuroflow.orchestrator.services import WORKER_CONFIG_KEY, Services
 from neuroflow.workers import celery_app, tasks, workflow_tasks
 from neuroflow.workers.celery_app import create_celery_app, redis_priority
 
@@ -88,3 +89,19 @@ def test_importing_needs_no_configuration() -> None:
     assert celery_app.QUEUES["workflow"] == 10
     assert tasks.poll_jobs.name == "neuroflow.workers.tasks.poll_jobs"
     assert workflow_tasks.run_master_workflow.max_retries == 0
+
+
+def test_a_workers_services_say_which_configuration_they_have(
+    config: NeuroflowConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services.from_config(config, check_schema=False)
+    services.database.upgrade()
+    monkeypatch.setattr(celery_app, "get_celery_app", lambda: create_celery_app(config))
+    celery_app._services.cache_clear()
+
+    celery_app.get_services()
+
+    assert not services.workers_are_outdated()
+    assert services.state.get_value(WORKER_CONFIG_KEY) is not None
+    celery_app._services.cache_clear()
+    services.database.close()
