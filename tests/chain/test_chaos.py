@@ -63,8 +63,9 @@ def chaos(tmp_path: Path, slurm: Slurm, redis: RedisServer) -> Iterator[Chaos]:
     changes = {
         "redis": {"url": redis.url},
         "celery": {"hint_lifetime": 20},
-        "workflow": {"retry": retry},
-        "cluster": {"array_size": 8},
+        # So few at once that the chain lasts as long as the events do.
+        "workflow": {"retry": retry, "max_concurrent": {PIPELINE: 6, DOWNSTREAM: 6}},
+        "cluster": {"array_size": 4},
     }
     site = FastSite(tmp_path / "site", slurm, changes, extra=WORK)
     (site.root / "bin").mkdir()
@@ -90,11 +91,20 @@ def test_a_chain_survives_everything_at_once(chaos: Chaos) -> None:
         event()
     settle(chaos.services)
     runs = chaos.services.state.list_runs()
+    print(summary(chaos.services, runs), flush=True)
     every_run_has_its_true_end(chaos, runs)
     every_attempt_is_explained(chaos.services, runs)
     no_token_has_two_jobs(chaos.services, runs)
     executions_are_explained(chaos, runs)
     the_audit_log_replays(chaos.services, runs)
+
+
+def summary(services: Services, runs: list[RunRecord]) -> str:
+    """Say what became of the runs, and what their attempts met."""
+    failures = Counter(
+        str(attempt.failure or "succeeded") for item in runs for attempt in services.state.attempts_of(item.id)
+    )
+    return f"runs: {dict(Counter(str(item.status) for item in runs))}; attempts: {dict(failures)}"
 
 
 def settle(services: Services) -> None:
