@@ -13,7 +13,7 @@ from neuroflow.cluster.base import Cluster
 from neuroflow.cluster.fence import fence
 from neuroflow.cluster.publish import has_begun
 from neuroflow.cluster.verdict import record_of_last_life
-from neuroflow.domain import AttemptRecord, FailureClass, Sighting, Verdict, VerdictKind
+from neuroflow.domain import AttemptRecord, FailureClass, JobState, Sighting, Verdict, VerdictKind
 from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.services import Services
 
@@ -23,6 +23,7 @@ Judged = tuple[AttemptRecord, Verdict]
 
 # SLURM may start such a job again under its old id, or its node may go on with it unseen.
 _MAY_COME_BACK = frozenset({FailureClass.NODE, FailureClass.PREEMPTED, FailureClass.TIMEOUT, FailureClass.CANCELLED})
+_WAITING = (JobState.PENDING, JobState.REQUEUED)
 # Longer than the results of a subject take to copy. A rename takes no time.
 PUBLICATION_HOURS = 1.0
 
@@ -53,9 +54,16 @@ def retire_failed(
         if problem:
             errors.append(problem)
             put_off.update(attempt.token for attempt in attempts)
+    _problem(cluster.retire, [item[0] for item in judged if _waits_for_nothing(item[1], sightings[item[0].token])])
     # Once more: a job that began to publish before it could see its fence goes on to the end.
     judged = [_unless_publishing(services, item, sightings[item[0].token]) for item in judged]
     return Retired([item for item in judged if item[0].token not in put_off], tuple(errors))
+
+
+def _waits_for_nothing(verdict: Verdict, sighting: Sighting) -> bool:
+    """Tell whether SLURM put a job back into its queue whose results are published: it would fill a place there."""
+    row = sighting.queue
+    return verdict.kind is VerdictKind.SUCCEEDED and row is not None and row.state in _WAITING
 
 
 def _problem(make_sure: Callable[[Sequence[AttemptRecord]], None], attempts: Sequence[AttemptRecord]) -> str:

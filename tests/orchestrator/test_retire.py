@@ -11,7 +11,17 @@ import pytest
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.publish import PLAN_NAME
-from neuroflow.domain import AttemptRecord, ExitRecord, FailureClass, RunStatus, Sighting, Verdict, VerdictKind
+from neuroflow.domain import (
+    AttemptRecord,
+    ExitRecord,
+    FailureClass,
+    JobState,
+    QueueRow,
+    RunStatus,
+    Sighting,
+    Verdict,
+    VerdictKind,
+)
 from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.record import Recorder
 from neuroflow.orchestrator.retire import Retired, retire_failed
@@ -149,3 +159,24 @@ def test_a_stale_attempt_is_ended_only_once_it_is_retired(bench: Bench, refuses:
     found = clean_up_stale(bench.ward.services, hours=48)
     assert found == {"stale_found": 1, "cancelled": 0 if refuses else 1}
     assert bench.cluster.retired == ([] if refuses else [one.token])
+
+
+@pytest.mark.parametrize(
+    ("state", "retired"),
+    [(JobState.PENDING, ["done"]), (JobState.REQUEUED, ["done"]), (JobState.ENDING, []), (None, [])],
+)
+def test_a_job_that_slurm_queued_again_after_it_had_published_leaves_the_queue(
+    bench: Bench, state: JobState | None, retired: list[str]
+) -> None:
+    folder = bench.root / "done"
+    folder.mkdir()
+    one = attempt(token="done", folder=str(folder))
+    bench.judged.append((one, Verdict(VerdictKind.SUCCEEDED, "exit code 0")))
+    row = None if state is None else QueueRow("17", "done", state, state.value.upper())
+    bench.sightings["done"] = Sighting(True, True, queue=row, exit_record=exit_record(token="done"))
+
+    assert [item[0].token for item in bench.retire().verdicts] == ["done"]
+    assert bench.cluster.retired == retired
+
+    bench.cluster.refuses = True
+    assert len(bench.retire().verdicts) == 1, "a success waits for no scancel"
