@@ -140,7 +140,7 @@ def squeue_lines(attempts: int) -> Iterator[str]:
         name = array_token or f"nf-qsiprep-{number}-abcdef012345"
         if not has_ended(number):
             start = datetime.fromtimestamp(STARTED, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-            yield SEPARATOR.join((job_id, "RUNNING", "None", start, start, name))
+            yield SEPARATOR.join((job_id, "RUNNING", "None", start, start, "lab", "normal", name))
 
 
 def sacct_lines(attempts: int) -> Iterator[str]:

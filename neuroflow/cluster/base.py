@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from neuroflow.cluster.local import LocalCluster
@@ -54,8 +54,8 @@ class Cluster(Protocol):
         """
         ...
 
-    def jobs_in_queue(self) -> int | None:
-        """Return how many jobs of the user wait or run, whoever submitted them; None where that can't be known."""
+    def jobs_in_queue(self) -> Mapping[tuple[str, str], int] | None:
+        """Return how many jobs of the user wait or run, whoever submitted them, by account and QOS; None: not known."""
         ...
 
     def render(self, job: JobRequest) -> str:

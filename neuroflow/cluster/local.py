@@ -103,7 +103,7 @@ class LocalCluster:
         """Refuse: processes are started one by one."""
         raise SubmissionRefused("this machine takes no job arrays", transient=False, hint="")
 
-    def jobs_in_queue(self) -> int | None:
+    def jobs_in_queue(self) -> None:
         """Return None: nothing waits here."""
         return None
 

@@ -10,7 +10,7 @@ from neuroflow.domain import JobState, QueueRow
 
 # A job name may hold '|' and blanks. It comes last, after a separator that no shell prompt produces.
 SEPARATOR = "\x1f"
-_FIELDS = ("%i", "%T", "%r", "%S", "%e", "%j")
+_FIELDS = ("%i", "%T", "%r", "%S", "%e", "%a", "%q", "%j")
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"  # people can read it, and it is one moment in whatever time zone
 
 
@@ -38,7 +38,7 @@ def parse_squeue(text: str) -> tuple[QueueRow, ...]:
         fields = line.split(SEPARATOR, len(_FIELDS) - 1)
         if len(fields) != len(_FIELDS):
             continue
-        shown, word, reason, start, end, name = (field.strip() for field in fields)
+        shown, word, reason, start, end, account, qos, name = (field.strip() for field in fields)
         state = job_state(word)
         rows.extend(
             QueueRow(
@@ -48,6 +48,8 @@ def parse_squeue(text: str) -> tuple[QueueRow, ...]:
                 word=word,
                 reason="" if reason == "None" else reason,
                 start="" if start == "N/A" else start,
+                account=account,
+                qos=qos,
                 ended_at=_moment(end) if state in ENDED_STATES else None,  # else it is the expected end
             )
             for job_id in job_ids(shown)

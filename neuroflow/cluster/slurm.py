@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -158,8 +158,8 @@ class SlurmCluster:
         """Search the jobs of attempts by name in their claims, squeue and sacct."""
         return self._witnesses.find(attempts)
 
-    def jobs_in_queue(self) -> int | None:
-        """Return how many jobs of the user wait or run: by the last look's answer, or else by asking squeue."""
+    def jobs_in_queue(self) -> Mapping[tuple[str, str], int] | None:
+        """Return how many jobs of the user wait or run, by account and QOS; squeue is asked unless it just was."""
         return self._witnesses.jobs_in_queue()
 
     def site_limits(self) -> SiteLimits:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -63,7 +64,7 @@ class Witnesses:
         self._run = run
         self._clock = clock
         # By squeue's last answer:
-        self._jobs_in_queue: int | None = None
+        self._jobs_in_queue: Mapping[tuple[str, str], int] | None = None
         self._names: dict[str, str] = {}
 
     def queue_rows(self) -> tuple[QueueRow, ...]:
@@ -73,7 +74,7 @@ class Witnesses:
             CommandError: when squeue did not answer.
         """
         rows = parse_squeue(self._run(squeue_command(self._user)))
-        self._jobs_in_queue = sum(is_listed(row) for row in rows)
+        self._jobs_in_queue = Counter((row.account, row.qos) for row in rows if is_listed(row))
         self._names = {row.job_id: row.token for row in rows}
         return rows
 
@@ -81,8 +82,8 @@ class Witnesses:
         """Return the name of the job that bears an id by squeue's last answer, None for one that it did not list."""
         return self._names.get(job_id)
 
-    def jobs_in_queue(self) -> int | None:
-        """Return how many of this user's jobs wait or run, None when squeue does not answer.
+    def jobs_in_queue(self) -> Mapping[tuple[str, str], int] | None:
+        """Return how many of this user's jobs wait or run, by account and QOS; None when squeue does not answer.
 
         An answer of squeue serves once: the next time it is asked again.
         """

@@ -44,6 +44,8 @@ class QueueRow:
     reason: str = ""
     start: str = ""  # expected or real start, as SLURM wrote it
     ended_at: float | None = None  # seconds since the epoch, of a job that has ended
+    account: str = ""
+    qos: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ class Admission:
     """What the site takes at one moment."""
 
     site: SiteLimits
-    jobs_in_queue: int  # of the user, whoever submitted them, elements of arrays one by one
+    queue: Mapping[tuple[str, str], int]  # jobs of the user by account and QOS, whoever submitted them
     placements: Mapping[str, Placement]  # of the pipelines that go to SLURM
     now: datetime
+    since: int = 0  # jobs that were submitted after those were counted
 
     def room(self, pipeline: Pipeline) -> tuple[int, str] | None:
         """Return how many more jobs of a pipeline may be submitted, and why no more; None without a limit."""
@@ -39,7 +40,8 @@ class Admission:
             return None
         return free_submissions(
             self.site,
-            jobs_in_queue=self.jobs_in_queue,
+            queue=self.queue,
+            since=self.since,
             account=placement.account,
             partition=placement.partition,
             qos=placement.qos,

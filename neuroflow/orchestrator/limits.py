@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from neuroflow.config.execution import Limits
@@ -30,44 +31,75 @@ def effective_limits(configured: Limits, site: SiteLimits, *, partition: str | N
     )
 
 
-def submit_limit(
+@dataclass(frozen=True)
+class SubmitLimit:
+    """How many jobs may be submitted at once, whose limit that is, and which jobs count."""
+
+    number: int
+    whose: str
+    account: str | None = None  # only jobs of this account count; None: of all
+    qos: str | None = None  # only jobs of this QOS count; None: of all
+
+    def used(self, queue: Mapping[tuple[str, str], int]) -> int:
+        """Return how many jobs count, of those in the queue by account and QOS."""
+        return sum(
+            count
+            for (account, qos), count in queue.items()
+            if self.account in (None, account) and self.qos in (None, qos)
+        )
+
+
+def submit_limits(
     site: SiteLimits, *, account: str | None, partition: str | None, qos: str | None
-) -> tuple[int, str] | None:
-    """Return how many jobs the user may have at once, and whose limit that is; None without a limit."""
-    limits: list[tuple[int | None, str]] = []
+) -> tuple[SubmitLimit, ...]:
+    """Return the limits that apply to jobs of an account, a partition and a QOS."""
+    found: list[tuple[int | None, str, str | None, str | None]] = []
     association = _association(site, account, partition)
     if association is not None:
-        limits.append((association.max_submit, f"MaxSubmitJobs of account {association.account}"))
-        limits.append((association.group_submit, f"GrpSubmitJobs of account {association.account}"))
+        name = association.account
+        found.append((association.max_submit, f"MaxSubmitJobs of account {name}", name, None))
+        found.append((association.group_submit, f"GrpSubmitJobs of account {name}", name, None))
     own_qos = qos or (association.default_qos if association is not None else "") or DEFAULT_QOS
     for name in dict.fromkeys((own_qos, _partition(site, partition).qos)):
         of_qos = (site.qos or {}).get(name, QosLimits())
-        limits.append((of_qos.max_submit_per_user, f"MaxSubmitJobsPerUser of QOS {name}"))
-        limits.append((of_qos.max_submit_per_account, f"MaxSubmitJobsPerAccount of QOS {name}"))
-        limits.append((of_qos.group_submit, f"GrpSubmitJobs of QOS {name}"))
-    return min(((number, whose) for number, whose in limits if number is not None), default=None)
+        # The QOS of a partition counts jobs that bear another QOS themselves.
+        counted = name if name == own_qos else None
+        found.append((of_qos.max_submit_per_user, f"MaxSubmitJobsPerUser of QOS {name}", None, counted))
+        found.append((of_qos.max_submit_per_account, f"MaxSubmitJobsPerAccount of QOS {name}", None, counted))
+        found.append((of_qos.group_submit, f"GrpSubmitJobs of QOS {name}", None, counted))
+    found.append((site.max_job_count, "MaxJobCount of the cluster", None, None))
+    return tuple(
+        SubmitLimit(number, whose, account=of_account, qos=of_qos_name)
+        for number, whose, of_account, of_qos_name in found
+        if number is not None
+    )
 
 
 def free_submissions(
-    site: SiteLimits, *, jobs_in_queue: int, account: str | None, partition: str | None, qos: str | None
+    site: SiteLimits,
+    *,
+    queue: Mapping[tuple[str, str], int],
+    since: int = 0,
+    account: str | None,
+    partition: str | None,
+    qos: str | None,
 ) -> tuple[int, str] | None:
     """Return how many more jobs may be submitted, and why no more; None where no limit is known.
 
     Args:
         site: what SLURM said.
-        jobs_in_queue: the user's jobs that wait or run, elements of arrays one by one, whoever submitted them.
+        queue: the user's jobs that wait or run, elements of arrays one by one, by account and QOS.
+        since: jobs that were submitted after those were counted.
         account: the jobs' account, None for the only one.
         partition: the jobs' partition, None for the default one.
         qos: the jobs' QOS, None for the default one.
     """
-    limits = [submit_limit(site, account=account, partition=partition, qos=qos)]
-    if site.max_job_count is not None:
-        limits.append((site.max_job_count, "MaxJobCount of the cluster"))
-    known = [limit for limit in limits if limit is not None]
-    if not known:
-        return None
-    limit, whose = min(known)
-    return max(0, limit - jobs_in_queue), f"{whose} is {limit}, and {jobs_in_queue} jobs are in the queue"
+    rooms = []
+    for limit in submit_limits(site, account=account, partition=partition, qos=qos):
+        used = limit.used(queue) + since
+        words = f"{limit.whose} is {limit.number}, and {used} jobs are in the queue"
+        rooms.append((max(0, limit.number - used), words))
+    return min(rooms, default=None)
 
 
 def before_maintenance(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -40,13 +42,13 @@ def ask_first(services: Services) -> None:
         refresh_site_limits(services)
 
 
-def remember_queue(services: Services) -> int | None:
-    """Count the user's jobs in SLURM's queue, and keep the number; None where squeue did not answer."""
-    count = services.clusters["slurm"].jobs_in_queue()
-    if count is not None:
+def remember_queue(services: Services) -> None:
+    """Count the user's jobs in SLURM's queue, and keep the numbers, unless squeue did not answer."""
+    counts = services.clusters["slurm"].jobs_in_queue()
+    if counts is not None:
         newest = services.state.newest_attempt_id()
-        services.state.set_value(QUEUE_KEY, {"jobs": count, "newest_attempt": newest})
-    return count
+        jobs = [[account, qos, count] for (account, qos), count in counts.items()]
+        services.state.set_value(QUEUE_KEY, {"jobs": jobs, "newest_attempt": newest})
 
 
 def site_limits(services: Services) -> SiteLimits:
@@ -93,10 +95,11 @@ def admission(services: Services) -> Admission | None:
     if services.config.cluster.kind != "slurm":
         return None
     counted = services.state.get_value(QUEUE_KEY)
-    jobs, newest = (0, 0) if counted is None else (int(counted[0]["jobs"]), int(counted[0]["newest_attempt"]))
+    value: Mapping[str, Any] = {"jobs": [], "newest_attempt": 0} if counted is None else counted[0]
     return Admission(
         site=site_limits(services),
-        jobs_in_queue=jobs + services.state.count_attempts_since(newest, where="slurm"),
+        queue={(account, qos): count for account, qos, count in value["jobs"]},
+        since=services.state.count_attempts_since(value["newest_attempt"], where="slurm"),
         placements={item.name: placement(services, item) for item in services.registry if _goes_there(services, item)},
         now=services.clock(),
     )

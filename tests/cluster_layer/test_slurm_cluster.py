@@ -114,7 +114,7 @@ def test_an_interruption_passes_through_unchanged(tmp_path: Path) -> None:
 
 
 def squeue_line(job_id: str, word: str, name: str) -> str:
-    return "\x1f".join((job_id, word, "None", "N/A", "N/A", name)) + "\n"
+    return "\x1f".join((job_id, word, "None", "N/A", "N/A", "lab", "normal", name)) + "\n"
 
 
 def sacct_line(job_id: str, word: str, name: str) -> str:

@@ -55,10 +55,10 @@ def test_squeue_is_asked_once_for_all_jobs_of_a_user() -> None:
 
 def test_a_recorded_squeue_table_is_read() -> None:
     text = (
-        "12\x1fPENDING\x1fPriority\x1f2026-03-01T10:00:00+0100\x1fN/A\x1fnf-a\n"
-        "13\x1fRUNNING\x1fNone\x1fN/A\x1f2026-03-01T11:00:00+0100\x1fname with | and \x1f inside\n"
-        "14_3\x1fCOMPLETING\x1fNone\x1f2026-03-01T09:00:00+0100\x1f2026-03-01T11:00:00+0100\x1fother\n"
-        "15\x1fTIMEOUT\x1fTimeLimit\x1f2026-03-01T09:00:00+0100\x1f2026-03-01T11:00:00+0100\x1fnf-c\n"
+        "12\x1fPENDING\x1fPriority\x1f2026-03-01T10:00:00+0100\x1fN/A\x1flab\x1fnormal\x1fnf-a\n"
+        "13\x1fRUNNING\x1fNone\x1fN/A\x1f2026-03-01T11:00:00+0100\x1flab\x1fnormal\x1fname with | and \x1f inside\n"
+        "14_3\x1fCOMPLETING\x1fNone\x1f2026-03-01T09:00:00+0100\x1f2026-03-01T11:00:00+0100\x1flab\x1fnormal\x1fother\n"
+        "15\x1fTIMEOUT\x1fTimeLimit\x1f2026-03-01T09:00:00+0100\x1f2026-03-01T11:00:00+0100\x1flab\x1fnormal\x1fnf-c\n"
     )
     first, second, third, fourth = parse_squeue(text)
     assert (first.job_id, first.token, first.state, first.reason) == ("12", "nf-a", JobState.PENDING, "Priority")

@@ -19,7 +19,7 @@ PARC = "qsiparc"  # two hours
 
 def admission(site: SiteLimits, *, jobs_in_queue: int = 0) -> Admission:
     everywhere = Placement("lab", "main", "normal")
-    return Admission(site, jobs_in_queue, dict.fromkeys(get_registry().names(), everywhere), NOW)
+    return Admission(site, {("lab", "normal"): jobs_in_queue}, dict.fromkeys(get_registry().names(), everywhere), NOW)
 
 
 def ready(pipeline: str, *run_ids: int) -> list[RunRecord]:

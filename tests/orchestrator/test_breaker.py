@@ -104,7 +104,7 @@ class FakeCluster:
     def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
         return Lookup(True, {})
 
-    def jobs_in_queue(self) -> int | None:
+    def jobs_in_queue(self) -> None:
         return None
 
     def site_limits(self) -> SiteLimits:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from neuroflow.config.execution import Limits
 from neuroflow.domain import Association, PartitionLimits, QosLimits, Reservation, SiteLimits
-from neuroflow.orchestrator.limits import before_maintenance, effective_limits, free_submissions, submit_limit
+from neuroflow.orchestrator.limits import before_maintenance, effective_limits, free_submissions, submit_limits
 from tests.orchestrator.builders import NOW
 
 SITE = SiteLimits(
@@ -70,17 +71,27 @@ def test_a_limit_below_one_is_one() -> None:
 def test_the_smallest_limit_of_account_and_qos_is_named(
     account: str | None, partition: str | None, qos: str | None, expected: tuple[int, str] | None
 ) -> None:
-    assert submit_limit(SITE, account=account, partition=partition, qos=qos) == expected
+    limits = submit_limits(replace(SITE, max_job_count=None), account=account, partition=partition, qos=qos)
+    assert min(((limit.number, limit.whose) for limit in limits), default=None) == expected
 
 
 def test_the_associations_own_qos_counts_where_none_is_asked_for() -> None:
     site = SiteLimits(associations=SITE.associations, qos={"longqos": QosLimits(group_submit=90)})
-    found = submit_limit(site, account="lab", partition="long", qos=None)
+    found = min((limit.number, limit.whose) for limit in submit_limits(site, account="lab", partition="long", qos=None))
     assert found == (90, "GrpSubmitJobs of QOS longqos")
 
 
-def free(site: SiteLimits, jobs_in_queue: int) -> tuple[int, str] | None:
-    return free_submissions(site, jobs_in_queue=jobs_in_queue, account="lab", partition="main", qos=None)
+def free(site: SiteLimits, jobs: int, *, qos: str = "normal", since: int = 0) -> tuple[int, str] | None:
+    queue = {("lab", qos): jobs}
+    return free_submissions(site, queue=queue, since=since, account="lab", partition="main", qos=None)
+
+
+def test_jobs_of_another_qos_count_for_the_account_alone() -> None:
+    assert free(SITE, 700, qos="high") == (300, "MaxSubmitJobs of account lab is 1000, and 700 jobs are in the queue")
+
+
+def test_jobs_that_were_submitted_since_the_count_count_too() -> None:
+    assert free(SITE, 480, since=15) == (5, "MaxSubmitJobsPerUser of QOS normal is 500, and 495 jobs are in the queue")
 
 
 def test_jobs_that_are_in_the_queue_leave_so_much_less() -> None:

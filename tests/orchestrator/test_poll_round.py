@@ -77,7 +77,8 @@ def polled(services: Services, transport: FakeTransport, clock: Clock) -> Poller
 
 def squeue_text() -> str:
     numbers = (number for number in range(ATTEMPTS) if number not in IN_SACCT)
-    rows = [(str(1000 + number), "PENDING", "Priority", "N/A", "N/A", f"nf-{number}") for number in numbers]
+    rest = ("PENDING", "Priority", "N/A", "N/A", "lab", "normal")
+    rows = [(str(1000 + number), *rest, f"nf-{number}") for number in numbers]
     return "".join("\x1f".join(row) + "\n" for row in rows)
 
 

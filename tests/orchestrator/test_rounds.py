@@ -37,8 +37,8 @@ class FakeCluster:
     def retire(self, attempts: Sequence[AttemptRecord]) -> None:
         raise AssertionError("nothing has failed")
 
-    def jobs_in_queue(self) -> int:
-        return 17
+    def jobs_in_queue(self) -> dict[tuple[str, str], int]:
+        return {("lab", "normal"): 10, ("lab", "high"): 7}
 
     def site_limits(self) -> SiteLimits:
         self.limits_asked += 1
@@ -143,7 +143,8 @@ def test_what_was_submitted_since_the_last_count_counts_as_well(services: Servic
     now = admission(services)
 
     assert now is not None
-    assert now.jobs_in_queue == 18
+    assert now.queue == {("lab", "normal"): 10, ("lab", "high"): 7}
+    assert now.since == 1
 
 
 def test_a_person_gets_an_answer_at_once(services: Services, cluster: FakeCluster) -> None:
