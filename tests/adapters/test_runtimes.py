@@ -95,7 +95,7 @@ def test_further_arguments_of_the_configuration_come_last() -> None:
 
 
 def test_on_the_host_the_tool_beside_this_python_runs() -> None:
-    run = get_adapter("qsiparc").build(make_request("qsiparc", runtime="host"))
+    run = get_adapter("qsiparc").build(make_request("qsiparc", runtime="host", python=sys.executable))
 
     assert run.program == (str(Path(sys.executable).parent / "qsiparc"),)
 

@@ -21,7 +21,8 @@ FAILED = "sbatch: error: Batch job submission failed: "
 
 
 def cluster_with(root: Path, transport: FakeTransport, **cluster: object) -> SlurmCluster:
-    return SlurmCluster(config_in(root, kind="slurm", **cluster), transport=transport, clock=lambda: NOW)
+    config = config_in(root, kind="slurm", **cluster)
+    return SlurmCluster(config, transport=transport, clock=lambda: NOW, sleep=lambda _: None)
 
 
 @pytest.mark.parametrize("text", ["123\n", "123;west\n", "Welcome! job 999 is yours\n\n123\n"])

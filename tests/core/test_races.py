@@ -39,6 +39,7 @@ def test_one_worker_wins_a_claim(state: StateManager, session: SessionRecord, da
     assert len(state.attempts_of(run.id)) == 1
 
 
+@pytest.mark.slow
 def test_one_process_wins_a_claim(state: StateManager, session: SessionRecord, database_url: str) -> None:
     run = open_run(state, session)
     assert claim_in_processes(database_url, [run.id], processes=4, limit=10) == [run.id]
@@ -52,6 +53,7 @@ def test_the_limit_holds_between_threads(state: StateManager, database_url: str)
     assert in_flight(state) == 3
 
 
+@pytest.mark.slow
 def test_the_limit_holds_between_processes(state: StateManager, database_url: str) -> None:
     runs = runs_of_one_pipeline(state, 6)
     won = claim_in_processes(database_url, [run.id for run in runs], processes=4, limit=3)
@@ -141,6 +143,7 @@ def test_a_callback_and_a_lease_have_one_taker(state: StateManager, session: Ses
     assert race(database_url, [partial(take, owner=owner) for owner in owners]).count(True) == 1
 
 
+@pytest.mark.slow
 def test_services_that_upgrade_at_once_agree(empty_url: str) -> None:
     assert upgrade_in_processes(empty_url, processes=3) == [revisions()[0]] * 3
     database = Database(empty_url)
@@ -148,5 +151,6 @@ def test_services_that_upgrade_at_once_agree(empty_url: str) -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_a_forked_worker_opens_connections_of_its_own(database_url: str) -> None:
     assert write_across_a_fork(database_url) == 40

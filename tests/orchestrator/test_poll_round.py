@@ -20,7 +20,7 @@ from tests.cluster_layer.builders import NOW, config_in
 from tests.cluster_layer.fakes import FakeTransport, hung
 from tests.support.states import add_session
 
-ATTEMPTS = 120
+ATTEMPTS = 40
 LOST = range(0, ATTEMPTS, 10)  # their submission was never answered
 IN_SACCT = range(0, ATTEMPTS, 3)  # squeue knows the others
 
