@@ -1,6 +1,6 @@
 # make check   linters and the fast tests: no services, under a minute
 # make test    everything, with SLURM, Apptainer, Redis and PostgreSQL where this machine can have them
-# make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (half an hour)
+# make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (six minutes)
 # make demo    a phantom scanner and the whole way through it on this machine
 PYTHON ?= python3
 VENV ?= .venv
