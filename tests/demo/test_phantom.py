@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from neuroflow.demo.dicom_writer import write_session  # noqa: E402
 from neuroflow.demo.phantom import Phantom, unit  # noqa: E402
 
 MAX_SESSION_BYTES = 2_000_000
-MAX_SECONDS = 3.0
 FA_TOLERANCE = 0.03
 MD_TOLERANCE = 0.05e-3  # mm²/s
 MIN_COSINE = 0.95
@@ -126,10 +124,8 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_gives_others(tmp_pa
     assert contents("first") != contents("other")
 
 
-def test_a_session_is_small_and_quickly_written(tmp_path: Path) -> None:
-    start = time.perf_counter()
+def test_a_session_is_small(tmp_path: Path) -> None:
     write_session(tmp_path, subject="a1", session="s1", seed=1)
-    assert time.perf_counter() - start < MAX_SECONDS
     files = list(tmp_path.rglob("*.dcm"))
     assert len(files) == 16 * 21
     assert sum(path.stat().st_size for path in files) < MAX_SESSION_BYTES
