@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.redis]
 
 LONG = os.environ.get("NEUROFLOW_TEST_CHAOS") == "long"
 SEED = int(os.environ.get("NEUROFLOW_TEST_CHAOS_SEED") or 7)  # of the order of events
-SESSIONS = 100 if LONG else 16
+SESSIONS = 104 if LONG else 16
 ROUNDS = 4 if LONG else 1  # times that each event happens
 PAUSE_SECONDS = 4.0  # for the services to get on between two events
 SETTLE_SECONDS = 1800.0 if LONG else 600.0
