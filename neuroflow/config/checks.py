@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -42,6 +44,21 @@ def _paths(paths: Paths) -> Iterator[Finding]:
         folder: Path = getattr(paths, name)
         if exists(folder) and not is_folder(folder):
             yield ("paths", name), f"'{folder}' is a file, and must be a folder"
+    yield from _open_to_all(("paths", "state_dir"), paths.state_dir)
+
+
+def _open_to_all(key: KeyPath, folder: Path) -> Iterator[Finding]:
+    """Refuse a folder of ours in which everybody may replace what jobs run and what they report."""
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return  # made when missing, and closed
+    if mode & stat.S_IWOTH:
+        yield (
+            key,
+            f"'{folder}' can be written by every user of this machine (mode {stat.S_IMODE(mode):04o}), "
+            f"and so could the jobs' scripts: run `chmod o-w {shlex.quote(str(folder))}`",
+        )
 
 
 def _tool_files(pipelines: Pipelines) -> Iterator[Finding]:

@@ -256,6 +256,17 @@ def clipped(request: Resources, limits: Limits) -> Resources:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder of an attempt or array, closed to other users whatever the umask."""
+    """Make a folder of an attempt or array, closed to other users whatever the umask.
+
+    Raises:
+        SubmissionRefused: on a file system that does not keep file modes: others could change what the job runs.
+    """
     folder.mkdir(parents=True)
     os.chmod(folder, 0o700)  # noqa: PTH101
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o002:
+        raise SubmissionRefused(
+            f"{folder} stays open to all users (mode {mode:04o}), although it was closed",
+            transient=False,
+            hint="put paths.state_dir on a file system that keeps file modes",
+        )

@@ -47,6 +47,8 @@ def run_pipeline(
     """Submit a run's next attempt; of a pipeline that works inside the worker, wait for its end."""
     with bound(self, run_id=run_id, pipeline=pipeline_name):
         services = get_services()
+        if (refused := _refused(services, run_id, pipeline_name)) is not None:
+            return refused
         try:
             return _run(self, services, run_id, pipeline_name)
         except SoftTimeLimitExceeded:
@@ -66,6 +68,8 @@ def run_bids_conversion(self: Any, run_id: int, session_id: int) -> dict[str, An
     """Convert one session: `run_pipeline` for the pipeline `bids_conversion`."""
     with bound(self, run_id=run_id, pipeline="bids_conversion"):
         services = get_services()
+        if (refused := _refused(services, run_id, "bids_conversion")) is not None:
+            return refused
         try:
             return _run(self, services, run_id, "bids_conversion")
         except SoftTimeLimitExceeded:
@@ -113,6 +117,16 @@ def poll_jobs(self: Any) -> dict[str, Any]:
             "dispatched": len(started.dispatched),
             "errors": [*report.errors, *started.errors],
         }
+
+
+def _refused(services: Services, run_id: int, pipeline_name: str) -> dict[str, Any] | None:
+    """Return the answer to a message that does not fit the database, which alone says what a run is."""
+    run = services.state.get_run(run_id)
+    if run.pipeline == pipeline_name:
+        return None
+    log.error("pipeline.message_refused", run_id=run_id, pipeline=pipeline_name, expected=run.pipeline)
+    message = f"run {run_id} is one of {run.pipeline}, and not of '{pipeline_name}'"
+    return {"success": False, "run_id": run_id, "status": str(run.status), "message": message}
 
 
 def _run(task: Any, services: Services, run_id: int, pipeline_name: str) -> dict[str, Any]:
