@@ -160,16 +160,25 @@ class SlurmCluster:
         return self._witnesses.jobs_in_queue()
 
     def site_limits(self) -> SiteLimits:
-        """Ask SLURM what it takes, in five calls; a part that it does not answer is None."""
+        """Ask SLURM what it takes, in six calls; a part that it does not answer is None."""
         config = self._answer(site_limits.CONFIG_COMMAND)
         partitions = self._answer(site_limits.PARTITIONS_COMMAND)
+        nodes = self._answer(site_limits.NODES_COMMAND)
         reservations = self._answer(site_limits.RESERVATIONS_COMMAND)
-        associations = qos = None
+        associations = qos = groups = None
+        if partitions is not None and site_limits.are_for_groups(partitions):
+            groups = self._answer(site_limits.GROUPS_COMMAND)
         if self._settings.accounting:
             associations = self._answer(site_limits.associations_command(self._user))
             qos = self._answer(site_limits.QOS_COMMAND)
         return site_limits.gathered(
-            config=config, partitions=partitions, reservations=reservations, associations=associations, qos=qos
+            config=config,
+            partitions=partitions,
+            nodes=nodes,
+            reservations=reservations,
+            associations=associations,
+            qos=qos,
+            groups=groups,
         )
 
     def _answer(self, command: tuple[str, ...]) -> str | None:

@@ -7,9 +7,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
-from neuroflow.config.partitions import Gres, Limits, PartitionName, PartitionSettings, gpus_of
+from neuroflow.config.partitions import Gres, Limits, PartitionName, PartitionSettings
 from neuroflow.config.recovery import PipelineRetry
 from neuroflow.config.sections import MaxConcurrent
+from neuroflow.domain.gres import gpus_of
 
 
 class Containers(Section):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from neuroflow.config.fields import OneLine, Section
+from neuroflow.domain.gres import gpus_of, is_gres, with_gpus
 
 if TYPE_CHECKING:
     from neuroflow.config.execution import Cluster, Containers, PipelineSettings
@@ -16,16 +17,10 @@ if TYPE_CHECKING:
 # Instead of a partition's name: the one that fits the request is chosen.
 AUTO = "auto"
 
-# https://slurm.schedmd.com/sbatch.html#OPT_gres: "name[[:type]:count]", separated by commas.
-_GRES = re.compile(
-    r"(?P<name>[A-Za-z_][\w-]*)(?::(?P<type>[\w.+-]*[A-Za-z_.+-][\w.+-]*))?(?::(?P<count>\d+[kKmMgGtTpP]?))?"
-)
-
 
 def _check_gres(text: str) -> str:
-    for item in text.split(","):
-        if not _GRES.fullmatch(item):
-            raise ValueError(f"{item!r} is no generic resource, such as gpu:1 or gpu:a100:2")
+    if not is_gres(text):
+        raise ValueError(f"{text!r} is no generic resource, such as gpu:1 or gpu:a100:2")
     return text
 
 
@@ -133,26 +128,8 @@ def settings_of(cluster: Cluster, partition: str | None) -> PartitionSettings:
     return cluster.partitions.get(partition or "", PartitionSettings())
 
 
-def gpus_of(gres: str | None) -> int:
-    """Return how many GPUs generic resources ask for, such as 2 for `gpu:a100:2`."""
-    return sum(
-        int(item["count"] or 1)
-        for text in (gres or "").split(",")
-        if (item := _GRES.fullmatch(text)) is not None and item["name"] == "gpu" and (item["count"] or "1").isdigit()
-    )
-
-
-def gpu_type_of(gres: str | None) -> str | None:
-    """Return the type of the GPUs that generic resources ask for, such as `a100` for `gpu:a100:2`."""
-    found = (_GRES.fullmatch(text) for text in (gres or "").split(","))
-    return next((item["type"] for item in found if item is not None and item["name"] == "gpu"), None)
-
-
 def _with_gpus(gres: str | None, gpus: int | None) -> str | None:
     """Return a partition's generic resources with the number of GPUs that a pipeline asks for."""
     if gres is None or gpus is None or not gpus_of(gres):
         return gres
-    others = [text for text in gres.split(",") if not gpus_of(text)]
-    kind = gpu_type_of(gres)
-    gpu = [":".join(part for part in ("gpu", kind, str(gpus)) if part)] if gpus else []
-    return ",".join([*gpu, *others]) or None
+    return with_gpus(gres, gpus)

@@ -16,6 +16,7 @@ from neuroflow.config.execution import (
 )
 from neuroflow.config.recovery import Retry
 from neuroflow.domain import Level, Resources
+from neuroflow.domain.gres import gpus_of
 from neuroflow.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _overridden(pipeline: Pipeline, config: NeuroflowConfig) -> Pipeline:
         cpus=settings.cpus or default.cpus,
         memory_mb=settings.memory_mb or default.memory_mb,
         time_minutes=settings.time_minutes or default.time_minutes,
-        gpus=default.gpus if settings.gpus is None else settings.gpus,
+        gpus=gpus_of(settings.gres) or (default.gpus if settings.gpus is None else settings.gpus),
     )
     return replace(
         pipeline,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from neuroflow.config.partitions import containers_in, gpu_type_of, gpus_of, job_settings, limits_in
+from neuroflow.config.partitions import containers_in, job_settings, limits_in
+from neuroflow.domain.gres import gpu_type_of, gpus_of
 
 from .conftest import Load, Problems
 
@@ -69,6 +70,8 @@ def test_containers_and_limits_follow_the_same_rule(load: Load) -> None:
         ("gpu:1g.10gb:1", 1, "1g.10gb"),
         ("tmp:100G,gpu:v100:2", 2, "v100"),
         ("license:gpu:1", 0, None),
+        ("gpu:a100:4(S:0-1),tmp:1T", 4, "a100"),
+        ("(null)", 0, None),
     ],
 )
 def test_how_many_gpus_generic_resources_ask_for(gres: str | None, gpus: int, kind: str | None) -> None:
