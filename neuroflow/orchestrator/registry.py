@@ -100,6 +100,16 @@ BUILT_IN: tuple[Pipeline, ...] = (
 )
 
 
+def largest_request() -> Resources:
+    """Return the most that any pipeline asks for by itself, part by part."""
+    requests = [pipeline.resources for pipeline in BUILT_IN]
+    return Resources(
+        cpus=max(one.cpus for one in requests),
+        memory_mb=max(one.memory_mb for one in requests),
+        time_minutes=max(one.time_minutes for one in requests),
+    )
+
+
 class Registry:
     """The pipelines in the order in which they depend on each other."""
 
