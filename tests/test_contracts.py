@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from neuroflow.config.load import NeuroflowConfig
-from neuroflow.config.schema import site_schema
+from neuroflow.config.schema import main_schema, site_schema
 from tests.support.commands import run
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -47,12 +47,28 @@ def test_a_site_file_loads(site: Path, tmp_path: Path) -> None:
 def test_a_site_file_validates_against_the_schema(site: Path) -> None:
     text = site.read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=./schema.json\n")
-    jsonschema.validate(yaml.safe_load(text), site_schema(), cls=jsonschema.Draft202012Validator)
+    assert list(jsonschema.Draft202012Validator(site_schema()).iter_errors(yaml.safe_load(text))) == []
 
 
 def test_the_shipped_schema_is_current() -> None:
     shipped = json.loads((CHECKOUT / "site-configs" / "schema.json").read_text(encoding="utf-8"))
     assert shipped == site_schema(), "run `neuroflow config schema --site > site-configs/schema.json`"
+
+
+def test_the_examples_in_the_site_files_page_load(tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs" / "site-files.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "page.yaml").write_text(block, encoding="utf-8")
+        load_with_site(folder / "page.yaml", folder)
+
+
+def test_the_schemas_are_schemas() -> None:
+    for schema in (site_schema(), main_schema()):
+        jsonschema.Draft202012Validator.check_schema(schema)
 
 
 def test_the_schema_refuses_what_the_loader_refuses() -> None:

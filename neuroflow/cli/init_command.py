@@ -113,8 +113,11 @@ def _refuse_existing(folder: Path, how: _How) -> None:
 
 def _learn(site: str, folder: Path, how: _How) -> LearnedSite:
     from neuroflow.cli.init_site import learn_site
+    from neuroflow.config.find import near_site
 
-    click.echo(f"The site '{site}' is new: asking SLURM and this machine", err=True)
+    near = near_site(site, beside=folder)
+    guess = f" (or did you mean '{near}'?)" if near not in (None, site) else ""
+    click.echo(f"Asking SLURM and this machine about '{site}'{guess}", err=True)
     return learn_site(site, folder=folder, kind=how.kind, timeout=how.timeout)
 
 
@@ -154,15 +157,13 @@ def _write(folder: Path, answers: Answers, how: _How, learned: LearnedSite | Non
     from neuroflow.cli.init_files import NewFile, write
 
     site = None if learned is None else NewFile(learned.path, learned.text, replace=how.force)
-    main = NewFile(folder / _FILE_NAME, _main_text(answers, how), replace=how.force)
+    main = NewFile(folder / _FILE_NAME, _main_text(folder, answers, how), replace=how.force)
     missing = _check(main, site, answers=answers, dry_run=how.dry_run)
     if how.dry_run:
         for file in (site, main):
             if file is not None:
                 click.echo(f"# --- {file.path}\n{file.text}")
         return
-    if how.keeps_main:
-        main = replace(main, text=main.path.read_text(encoding="utf-8"))
     files = [file for file in (site, None if how.keeps_main else main) if file is not None]
     write(files)
     for file in files:
@@ -172,16 +173,18 @@ def _write(folder: Path, answers: Answers, how: _How, learned: LearnedSite | Non
     _report(learned, missing)
 
 
-def _main_text(answers: Answers, how: _How) -> str:
+def _main_text(folder: Path, answers: Answers, how: _How) -> str:
     from neuroflow.cli.init_text import configuration_text, short_text
 
+    if how.keeps_main:
+        return (folder / _FILE_NAME).read_text(encoding="utf-8")
     return configuration_text(answers) if how.all_keys else short_text(answers)
 
 
 def _check(main: NewFile, site: NewFile | None, *, answers: Answers, dry_run: bool) -> list[str]:
-    from neuroflow.cli.init_files import check_texts
+    from neuroflow.cli.init_files import cannot_write, check_texts
     from neuroflow.config.find import find_site_file
-    from neuroflow.errors import ConfigError, UsageError
+    from neuroflow.errors import ConfigError
 
     folder = main.path.parent
     named: NewFile | Path | None = site
@@ -199,7 +202,7 @@ def _check(main: NewFile, site: NewFile | None, *, answers: Answers, dry_run: bo
             # The default lies in the new folder: an empty one is a fair start.
             (folder / answers.dicom_root).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{main.path} can't be written: {error.strerror}") from error
+        raise cannot_write(main.path, error) from error
     return check_texts(main, site=named, stage=folder)
 
 

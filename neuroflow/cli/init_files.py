@@ -54,7 +54,7 @@ def check_texts(main: NewFile, *, site: NewFile | Path | None, stage: Path) -> l
         config = NeuroflowConfig.find_and_load(_staged(main, stage), environ=environ, check_files=False)
         return [_in_terms_of(line, names) for line in config.check_files()]
     except OSError as error:
-        raise UsageError(f"{main.path} can't be written: {error.strerror}") from error
+        raise cannot_write(main.path, error) from error
     except ConfigError as error:
         raise ConfigError(_in_terms_of(str(error), names), hint="nothing was written") from None
     finally:
@@ -106,9 +106,7 @@ def _publish(file: NewFile) -> None:
     except FileExistsError as error:
         raise _exists(file.path) from error
     except OSError as error:
-        raise UsageError(
-            f"{file.path} can't be written: {error.strerror}", hint="choose a folder where you may write"
-        ) from error
+        raise cannot_write(file.path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -122,6 +120,11 @@ def _take_back(file: NewFile) -> None:
 def old_of(path: Path) -> Path:
     """Return where the former text of a replaced file is kept."""
     return path.with_name(f"{path.name}.old")
+
+
+def cannot_write(path: Path, error: OSError) -> UsageError:
+    """Return the error of a file that the system does not let one write."""
+    return UsageError(f"{path} can't be written: {error.strerror}", hint="name a folder where you may write")
 
 
 def _exists(path: Path) -> UsageError:

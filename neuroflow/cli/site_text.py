@@ -110,8 +110,8 @@ def _qos(facts: SlurmFacts, choice: SiteChoice) -> Iterator[str]:
             f"TODO a QOS: jobs of your default, {default}, may be preempted, and you have no other", indent=2
         )
     elif default or names:
-        which = f"your default QOS, {default}" if default else "SLURM's default QOS"
-        yield from comment(f"from `sacctmgr show assoc`: {which}, is taken where none is named{told}", indent=2)
+        which = f"your default QOS ({default})" if default else "SLURM's default QOS"
+        yield from comment(f"from `sacctmgr show assoc`: {which} is taken where none is named{told}", indent=2)
     yield "  # qos: normal"
 
 

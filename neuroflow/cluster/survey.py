@@ -31,7 +31,7 @@ class Survey:
 
     def ask(self, argv: Sequence[str]) -> str | None:
         """Return what a command says; None, and a note, where it fails, hangs, or is not there."""
-        program = argv[0]
+        program = _script(argv) or argv[0]
         if program in self._hung:  # the others would hang as well, each for the whole time limit
             self._note(argv, "not asked: it did not answer before")
             return None
@@ -48,12 +48,17 @@ class Survey:
         try:
             return self.transport.run((program, "--version"), timeout=self.timeout).exit_code != _NOT_STARTED
         except CommandError as error:
+            if error.timed_out:
+                self._hung.add(program)
             return error.returncode != _NOT_STARTED
 
     def _note(self, argv: Sequence[str], reason: str) -> None:
-        # A script stands behind `bash -c`: its name, the argument after it, says more.
-        command = argv[3] if tuple(argv[:2]) == ("bash", "-c") else shlex.join(argv)
-        self.silences.append(Silence(command, reason))
+        self.silences.append(Silence(_script(argv) or shlex.join(argv), reason))
+
+
+def _script(argv: Sequence[str]) -> str:
+    """Return the name of a script: the argument after it, for a shell; nothing for another program."""
+    return argv[3] if tuple(argv[:2]) == ("bash", "-c") else ""
 
 
 def _in_short(error: CommandError, timeout: float) -> str:

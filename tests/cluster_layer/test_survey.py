@@ -106,6 +106,13 @@ def test_odd_answers() -> None:
     assert parse_preempted("a|b,c|\nbanner\n") == {"b", "c"}
 
 
+def test_a_script_that_hangs_leaves_the_other_scripts_alone(tmp_path: Path) -> None:
+    folder = fake_slurm(tmp_path / "bin", "survey_22.05", instead={"apptainer": "exec sleep 60"})
+    survey = survey_in(folder, home=tmp_path, timeout=0.5)
+    assert ask_machine(survey, environ={}).programs == {}
+    assert [silence.command for silence in survey.silences] == ["the search for container runtimes"]
+
+
 # --- the machine ---
 
 LMOD = """\
