@@ -48,7 +48,7 @@ class _How:
     all_keys: bool
     kind: Kind
     timeout: float
-    keeps_main: bool = False  # neuroflow.yaml names the site already, and only the site is asked anew
+    keeps_main: bool = False  # neuroflow.yaml stays as it is, and only the site file is written
 
 
 @click.command("init")
@@ -94,12 +94,13 @@ def init_command(
     folder = Path.cwd() / folder
     answers = Answers(**{field.name: options[field.name] for field in fields(Answers)})
     how = _How(force=force, dry_run=dry_run, all_keys=all_keys, kind=kind, timeout=timeout)
-    if not dry_run:
-        _refuse_existing(folder, how)
     learned = None
-    if answers.site is not None and is_to_be_learned(answers.site, folder=folder, force=force):
+    is_new = answers.site is not None and is_to_be_learned(answers.site, folder=folder, force=force)
+    how = replace(how, keeps_main=is_new and _keeps_main(folder, answers, how))
+    if not (how.dry_run or how.keeps_main):
+        _refuse_existing(folder, how)
+    if answers.site is not None and is_new:
         learned = _learn(answers.site, folder, how)
-        how = replace(how, keeps_main=_keeps_main(folder, answers, how))
         answers = _with_found(answers, learned)
     _write(folder, _ask(answers, dry_run=dry_run), how, learned)
 
@@ -122,14 +123,18 @@ def _learn(site: str, folder: Path, how: _How) -> LearnedSite:
 
 
 def _keeps_main(folder: Path, answers: Answers, how: _How) -> bool:
-    """Tell whether neuroflow.yaml is as it should be already: a site asked anew costs nobody his edits."""
-    from neuroflow.config.document import read_document
-
+    """Tell whether a neuroflow.yaml that is there stays: asking about a site costs nobody the edits of that file."""
     given = [name for name, value in vars(answers).items() if value is not None and name != "site"]
     file = folder / _FILE_NAME
-    if given or how.all_keys or not (how.force and file.is_file()):
+    if given or how.all_keys or not file.is_file():
         return False
-    return read_document(file).values.get("site") == answers.site
+    return not how.force or _names_site(file, answers.site)
+
+
+def _names_site(file: Path, site: str | None) -> bool:
+    from neuroflow.config.document import read_document
+
+    return read_document(file).values.get("site") == site
 
 
 def _with_found(answers: Answers, learned: LearnedSite) -> Answers:
@@ -159,17 +164,18 @@ def _write(folder: Path, answers: Answers, how: _How, learned: LearnedSite | Non
     site = None if learned is None else NewFile(learned.path, learned.text, replace=how.force)
     main = NewFile(folder / _FILE_NAME, _main_text(folder, answers, how), replace=how.force)
     missing = _check(main, site, answers=answers, dry_run=how.dry_run)
-    if how.dry_run:
-        for file in (site, main):
-            if file is not None:
-                click.echo(f"# --- {file.path}\n{file.text}")
-        return
     files = [file for file in (site, None if how.keeps_main else main) if file is not None]
+    if how.dry_run:
+        for file in files:
+            click.echo(f"# --- {file.path}\n{file.text}")
+        return
     write(files)
     for file in files:
         click.echo(f"Wrote {file.path}")
     if how.keeps_main:
-        click.echo(f"Kept {main.path}, which names this site already")
+        click.echo(f"Kept {main.path}")
+        if not _names_site(main.path, answers.site):
+            click.echo(f"To do: {main.path}: write `site: {answers.site}` into it")
     _report(learned, missing)
 
 

@@ -192,6 +192,19 @@ def test_force_asks_again_and_keeps_the_former_file_and_the_labs_own(use: Use) -
     assert load(folder).protocol.required_scans[0].min_files == 7
 
 
+def test_a_study_that_is_there_gets_a_site_file_beside_it(use: Use) -> None:
+    folder = use("survey_22.05")
+    ok(folder)
+    main = folder / "neuroflow.yaml"
+    before = main.read_text()
+    output = ok(folder, "--site", "lab")
+    assert main.read_text() == before
+    assert f"To do: {main}: write `site: lab` into it" in output
+    assert (folder / "site-configs" / "lab.yaml").exists()
+    assert isinstance(init(folder, "--site", "other", "--work-root", "elsewhere").exception, UsageError)
+    assert not (folder / "site-configs" / "other.yaml").exists()
+
+
 def test_force_replaces_the_labs_file_where_it_names_another_site(use: Use) -> None:
     folder = use("survey_22.05")
     ok(folder)
