@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from neuroflow.cli.site_machine_text import container_lines, scratch_lines
+from neuroflow.cli.site_partition_text import limit_lines, partition_lines, partition_table
 from neuroflow.cli.yaml_text import comment, scalar
 from neuroflow.cluster.survey import Silence
 from neuroflow.cluster.survey_machine import MachineFacts
 from neuroflow.cluster.survey_slurm import SlurmFacts
 from neuroflow.config.execution import Limits
-from neuroflow.orchestrator.site_choice import PartitionChoice, SiteChoice
+from neuroflow.orchestrator.site_choice import SiteChoice
 
 MARK = "# Written by `neuroflow init --site "
-_SOCKETS = re.compile(r"\([^)]*\)")
-_PARTITION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def _grouped(silences: Sequence[Silence]) -> Iterator[tuple[str, str]]:
     """Name one call of a program that failed, and how many others did."""
     by_program: dict[str, list[Silence]] = {}
     for silence in silences:
-        by_program.setdefault(silence.command.partition(" ")[0], []).append(silence)
+        by_program.setdefault(silence.program, []).append(silence)
     for program, group in by_program.items():
         others = f" (and {len(group) - 1} more calls of {program})" if len(group) > 1 else ""
         yield group[0].command + others, group[0].reason
@@ -74,9 +72,9 @@ def _slurm_cluster(found: Findings, facts: SlurmFacts, choice: SiteChoice) -> li
     if settings.get("ClusterName"):
         version = settings.get("SLURM_VERSION", "of an unknown version")
         lines += comment(f"SLURM {version}, ClusterName={settings['ClusterName']} (`scontrol show config`)", indent=2)
-    lines += ["  kind: slurm", "", *_account(facts, choice), *_qos(facts, choice), "", *_partition(choice, facts)]
+    lines += ["  kind: slurm", "", *_account(facts, choice), *_qos(facts, choice), "", *partition_lines(choice, facts)]
     lines += ["", *_accounting(facts), "", *scratch_lines(found.machine, settings)]
-    lines += ["", *_partition_table(choice.partitions)]
+    lines += ["", *partition_table(choice.partitions)]
     return lines
 
 
@@ -115,45 +113,6 @@ def _qos(facts: SlurmFacts, choice: SiteChoice) -> Iterator[str]:
     yield "  # qos: normal"
 
 
-def _partition(choice: SiteChoice, facts: SlurmFacts) -> Iterator[str]:
-    best = choice.partition
-    if best is None:
-        yield from comment(
-            "TODO the partition: none was found that is up, open to you, without GPUs and never preempted "
-            "(`sinfo -s` shows them all)",
-            indent=2,
-        )
-        yield "  # partition: normal"
-        return
-    what = "the default partition" if best.known.is_default else "the one that suits QSIPrep best"
-    time = facts.time_in_words.get(best.name, "")
-    nodes = f", {best.nodes} nodes" if best.nodes else ""
-    yield from comment(
-        f"from `scontrol show partition`: {what}{f', MaxTime={time}' * bool(time)}{nodes}. With `auto`, each job "
-        "goes to the smallest of the partitions below that takes it",
-        indent=2,
-    )
-    yield f"  partition: {scalar(best.name)}"
-    yield from comment(
-        "from `sinfo` (the largest node) and `scontrol show partition`: the most that a job may ask for. One that "
-        "ran out of memory or time gets more, up to these",
-        indent=2,
-    )
-    yield from _limits(best.limits, indent=2)
-
-
-def _limits(limits: Limits, *, indent: int) -> list[str]:
-    space = " " * indent
-    known = {name: value for name, value in limits.model_dump().items() if value is not None}
-    unknown = [name for name, value in limits.model_dump().items() if value is None and name != "gpus"]
-    if not known.get("gpus"):
-        known.pop("gpus", None)
-    lines = [f"{space}limits:", *(f"{space}  {name}: {value}" for name, value in known.items())]
-    if unknown:
-        lines.append(f"{space}  # no limit known: {', '.join(unknown)}")
-    return lines
-
-
 def _accounting(facts: SlurmFacts) -> Iterator[str]:
     if facts.accounting:
         yield "  # from `sacct`, which answers"
@@ -169,47 +128,6 @@ def _accounting(facts: SlurmFacts) -> Iterator[str]:
         yield from comment(f"MaxArraySize={limit} (`scontrol show config`): arrays are kept below it", indent=2)
 
 
-def _partition_table(partitions: Sequence[PartitionChoice]) -> Iterator[str]:
-    usable = [
-        one for one in partitions if not one.refusal and _PARTITION_NAME.fullmatch(one.name) and one.name != "auto"
-    ]
-    names = {one.name for one in usable}
-    yield from comment(
-        "from `scontrol show partition` and `sinfo`: the partitions that take your jobs. What stands here for one "
-        "holds instead of the above, and `pipelines.X.partition` sends a pipeline there",
-        indent=2,
-    )
-    if usable:
-        yield "  partitions:"
-    else:
-        yield "  # TODO none was learned"
-        yield "  # partitions:"
-    for one in usable:
-        yield from _table_row(one)
-    for one in partitions:
-        if one.name not in names:
-            yield from comment(f"left out: {one.name}: {one.refusal or 'its name'}", indent=2)
-
-
-def _table_row(one: PartitionChoice) -> Iterator[str]:
-    marks = [f"{one.nodes} nodes"] if one.nodes else []
-    marks += ["SLURM's default"] if one.known.is_default else []
-    # sinfo adds the sockets: gpu:a100:4(S:0-1).
-    marks += [f"GPUs: {_SOCKETS.sub('', ', '.join(one.gpus))}"] if one.gpus else []
-    if marks:
-        yield from comment("; ".join(marks), indent=4)
-    yield f"    {scalar(one.name)}:"
-    if one.is_special:
-        yield "      auto: false # by its name it is for tests, or for people at a terminal"
-    if one.is_preemptible:
-        yield "      preemptible: true # its jobs may be stopped for others'"
-    elif one.looks_preemptible:
-        yield "      preemptible: false # from `scontrol show config`: partitions don't preempt each other here"
-    if one.qos is not None:
-        yield f"      qos: {scalar(one.qos)} # the partition does not take your default QOS"
-    yield from _limits(one.limits, indent=6)
-
-
 # --- no SLURM ---
 
 
@@ -223,7 +141,7 @@ def _local_cluster(found: Findings) -> Iterator[str]:
     machine = found.machine
     if machine.cpus and machine.memory_mb:
         yield from comment("from `nproc` and /proc/meminfo: what this machine has", indent=2)
-        yield from _limits(Limits(cpus=machine.cpus, memory_mb=machine.memory_mb), indent=2)
+        yield from limit_lines(Limits(cpus=machine.cpus, memory_mb=machine.memory_mb), indent=2)
 
 
 def _max_concurrent(found: Findings) -> Iterator[str]:

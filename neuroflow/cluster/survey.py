@@ -16,6 +16,7 @@ _NOT_STARTED = 127
 class Silence:
     """A command that gave no answer, and why."""
 
+    program: str  # or the name of a script
     command: str
     reason: str
 
@@ -53,7 +54,8 @@ class Survey:
             return error.returncode != _NOT_STARTED
 
     def _note(self, argv: Sequence[str], reason: str) -> None:
-        self.silences.append(Silence(_script(argv) or shlex.join(argv), reason))
+        script = _script(argv)
+        self.silences.append(Silence(script or argv[0], script or shlex.join(argv), reason))
 
 
 def _script(argv: Sequence[str]) -> str:

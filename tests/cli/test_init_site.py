@@ -122,6 +122,14 @@ def test_commands_that_hang_or_fail_leave_a_question(use: Use) -> None:
     assert "# TODO sacct did not answer" in (folder / "site-configs" / "big.yaml").read_text()
 
 
+def test_a_partition_without_any_known_limit(use: Use) -> None:
+    folder = use("survey_old_by_hand", sinfo="exit 1")
+    ok(folder, "--site", "attic")
+    assert load(folder).cluster.partitions["all"].limits.model_dump(exclude_none=True) == {}
+    values = yaml.safe_load((folder / "site-configs" / "attic.yaml").read_text())
+    assert list(jsonschema.Draft202012Validator(site_schema()).iter_errors(values)) == []
+
+
 def test_without_slurm_a_local_site_or_a_refusal(use: Use) -> None:
     folder = use(None)
     error = init(folder, "--site", "here", "--kind", "slurm").exception
@@ -271,7 +279,7 @@ def test_a_scalar_is_read_back_as_it_was(text: str) -> None:
 def test_no_answer_ends_a_comment() -> None:
     evil = "1.0\ncluster: {name: evil}\r\x85\u2028pwned: true"
     machine = MachineFacts(programs={"apptainer": Program("/x\ny: 1", evil)}, variables={"SCRATCH": evil})
-    text = site_text(Findings("x", "2026-01-01", machine, (Silence(evil, evil),)))
+    text = site_text(Findings("x", "2026-01-01", machine, (Silence(evil, evil, evil),)))
     assert yaml.safe_load(text)["cluster"]["name"] == "x"
     assert set(yaml.safe_load(text)) == {"cluster", "containers", "workflow"}
     assert comment("") == []
