@@ -163,7 +163,8 @@ def _write(folder: Path, answers: Answers, how: _How, learned: LearnedSite | Non
 
     site = None if learned is None else NewFile(learned.path, learned.text, replace=how.force)
     main = NewFile(folder / _FILE_NAME, _main_text(folder, answers, how), replace=how.force)
-    missing = _check(main, site, answers=answers, dry_run=how.dry_run)
+    named = site if site is not None else _known_site_file(folder, answers.site)
+    missing = _check(main, named, answers=answers, dry_run=how.dry_run)
     files = [file for file in (site, None if how.keeps_main else main) if file is not None]
     if how.dry_run:
         for file in files:
@@ -172,6 +173,8 @@ def _write(folder: Path, answers: Answers, how: _How, learned: LearnedSite | Non
     write(files)
     for file in files:
         click.echo(f"Wrote {file.path}")
+    if isinstance(named, Path):
+        click.echo(f"The site is that of {named}")
     if how.keeps_main:
         click.echo(f"Kept {main.path}")
         if not _names_site(main.path, answers.site):
@@ -187,21 +190,25 @@ def _main_text(folder: Path, answers: Answers, how: _How) -> str:
     return configuration_text(answers) if how.all_keys else short_text(answers)
 
 
-def _check(main: NewFile, site: NewFile | None, *, answers: Answers, dry_run: bool) -> list[str]:
-    from neuroflow.cli.init_files import cannot_write, check_texts
+def _known_site_file(folder: Path, site: str | None) -> Path | None:
     from neuroflow.config.find import find_site_file
     from neuroflow.errors import ConfigError
 
+    if site is None:
+        return None
+    try:
+        return find_site_file(site, base=folder, beside=folder)
+    except ConfigError as error:
+        raise ConfigError(f"--site: {error}", hint="nothing was written") from None
+
+
+def _check(main: NewFile, site: NewFile | Path | None, *, answers: Answers, dry_run: bool) -> list[str]:
+    from neuroflow.cli.init_files import cannot_write, check_texts
+
     folder = main.path.parent
-    named: NewFile | Path | None = site
-    if site is None and answers.site is not None:
-        try:
-            named = find_site_file(answers.site, base=folder, beside=folder)
-        except ConfigError as error:
-            raise ConfigError(f"--site: {error}", hint="nothing was written") from None
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="neuroflow-init-") as stage:
-            return check_texts(main, site=named, stage=Path(stage))
+            return check_texts(main, site=site, stage=Path(stage))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if answers.dicom_root == _FOLDERS["dicom_root"]:
@@ -209,7 +216,7 @@ def _check(main: NewFile, site: NewFile | None, *, answers: Answers, dry_run: bo
             (folder / answers.dicom_root).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(main.path, error) from error
-    return check_texts(main, site=named, stage=folder)
+    return check_texts(main, site=site, stage=folder)
 
 
 def _report(learned: LearnedSite | None, missing: list[str]) -> None:

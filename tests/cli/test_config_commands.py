@@ -226,7 +226,9 @@ def test_init_leaves_a_dangling_link_alone(tmp_path: Path) -> None:
 def test_init_with_a_site(tmp_path: Path) -> None:
     (tmp_path / "site-configs").mkdir()
     (tmp_path / "site-configs" / "big.yaml").write_text("cluster: {name: big}\n")
-    assert init(tmp_path, "--site", "big").exit_code == 0
+    result = init(tmp_path, "--site", "big")
+    assert result.exit_code == 0
+    assert f"The site is that of {tmp_path / 'site-configs' / 'big.yaml'}" in result.output
     assert NeuroflowConfig.find_and_load(tmp_path / "neuroflow.yaml", environ={}).cluster.name == "big"
 
 
