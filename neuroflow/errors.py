@@ -13,6 +13,7 @@ NeuroflowError                 1   anything that a user can be told in one line
     ├── CommandError           7   an external command that failed or hung
     │   └── CallBudgetExhausted 7  a command that was not run: too many others were
     ├── SubmissionRefused      7   sbatch said no, and the job does not exist
+    ├── PlacementError         7   a request that no partition takes
     ├── SubmissionUncertain    7   sbatch did not answer, the job may exist
     └── QueryFailed            7   squeue or sacct did not answer
 """
@@ -130,6 +131,14 @@ class SubmissionRefused(ClusterError):
         super().__init__(message, hint=hint)
         self.transient = transient
         self.unreachable = unreachable
+
+
+class PlacementError(ClusterError):
+    """Report that no partition takes a request; `transient` tells one that is closed for now from none at all."""
+
+    def __init__(self, message: str, *, transient: bool, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.transient = transient
 
 
 class SubmissionUncertain(ClusterError):

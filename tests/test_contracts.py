@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from neuroflow.config.load import NeuroflowConfig
+from neuroflow.config.schema import main_schema, site_schema
 from tests.support.commands import run
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -37,6 +41,52 @@ def test_imports_keep_their_contracts() -> None:
 @pytest.mark.parametrize("site", SITE_FILES, ids=lambda path: path.stem)
 def test_a_site_file_loads(site: Path, tmp_path: Path) -> None:
     assert load_with_site(site, tmp_path).cluster.name
+
+
+@pytest.mark.parametrize("site", SITE_FILES, ids=lambda path: path.stem)
+def test_a_site_file_validates_against_the_schema(site: Path) -> None:
+    text = site.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=./schema.json\n")
+    assert list(jsonschema.Draft202012Validator(site_schema()).iter_errors(yaml.safe_load(text))) == []
+
+
+def test_the_shipped_schema_is_current() -> None:
+    shipped = json.loads((CHECKOUT / "site-configs" / "schema.json").read_text(encoding="utf-8"))
+    assert shipped == site_schema(), "run `neuroflow config schema --site > site-configs/schema.json`"
+
+
+def test_the_examples_in_the_site_files_page_load(tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs" / "site-files.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "page.yaml").write_text(block, encoding="utf-8")
+        load_with_site(folder / "page.yaml", folder)
+
+
+def test_the_schemas_are_schemas() -> None:
+    for schema in (site_schema(), main_schema()):
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_schema_refuses_what_the_loader_refuses() -> None:
+    validator = jsonschema.Draft202012Validator(site_schema())
+    assert not validator.is_valid({"cluster": {"nmae": "x"}})
+    assert not validator.is_valid({"cluster": {"partitions": {"gpu": {"limits": {"cpus": 0}}}}})
+    assert not validator.is_valid({"site": "other"})
+    assert validator.is_valid({"cluster": {"limits": None}, "paths": {"templateflow_home": "/x"}})
+
+
+def test_every_example_has_its_sources_and_its_row_in_the_table() -> None:
+    table = (CHECKOUT / "site-configs" / "README.md").read_text(encoding="utf-8")
+    for site in SITE_FILES:
+        assert f"`{site.name}`" in table
+        text = site.read_text(encoding="utf-8")
+        if "public documentation" in text:
+            assert "https://" in text
+            assert re.search(r"read on\s+(?:# )?20\d\d-\d\d-\d\d", text)
 
 
 def test_a_shipped_site_is_named_as_its_file(tmp_path: Path) -> None:

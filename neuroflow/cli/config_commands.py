@@ -43,13 +43,15 @@ def validate(context: click.Context) -> None:
 
 @config_group.command("schema")
 @click.option("--keys", is_flag=True, help="List every key with its type, default and meaning instead.")
-def schema(keys: bool) -> None:
-    """Write the JSON schema of the configuration, for editors."""
+@click.option("--site", is_flag=True, help="The schema of a site file, as shipped in site-configs/schema.json.")
+def schema(keys: bool, site: bool) -> None:
+    """Write the JSON schema of neuroflow.yaml, for editors."""
     from neuroflow.config import NeuroflowConfig
     from neuroflow.config.describe import describe_keys
+    from neuroflow.config.schema import main_schema, site_schema
 
     if not keys:
-        click.echo(json.dumps(NeuroflowConfig.model_json_schema(), indent=2))
+        click.echo(json.dumps(site_schema() if site else main_schema(), indent=2))
         return
     for info in describe_keys(NeuroflowConfig):
         default = "required" if info.required else f"default: {info.default}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from neuroflow.cluster.local import LocalCluster
-from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
+from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from neuroflow.cluster.transport import Transport
     from neuroflow.config import NeuroflowConfig
 
-__all__ = ["ArrayRequest", "Cluster", "JobRequest", "Lookup", "get_cluster"]
+__all__ = ["ArrayRequest", "Cluster", "JobRequest", "get_cluster"]
 
 
 class Cluster(Protocol):
@@ -25,7 +25,7 @@ class Cluster(Protocol):
 
         Raises:
             SubmissionRefused: when no job was made.
-            SubmissionUncertain: when one may have been; `find` tells.
+            SubmissionUncertain: when one may have been; `sight` tells.
         """
         ...
 
@@ -40,10 +40,6 @@ class Cluster(Protocol):
 
     def sight(self, attempts: Sequence[AttemptRecord]) -> dict[str, Sighting]:
         """Ask all witnesses about all attempts at once; the answers are by token. Never raises for a silent witness."""
-        ...
-
-    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
-        """Search the jobs of attempts by name, whatever id is known; the answers are by token."""
         ...
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:

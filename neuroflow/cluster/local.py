@@ -33,7 +33,7 @@ from neuroflow.cluster.process_table import (
     write_place,
 )
 from neuroflow.cluster.records import read_exit_record, write_job
-from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
+from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, write_payload
 from neuroflow.cluster.transport import scrubbed
 from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting, SiteLimits
@@ -115,11 +115,6 @@ class LocalCluster:
         """Look each attempt up in the process table and in its folder."""
         _reap()
         return {attempt.token: _sighting(attempt) for attempt in attempts}
-
-    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
-        """Return the processes that have claimed their folder; whoever has not can be revoked."""
-        found = {attempt.token: claim.claimed_job_id(Path(attempt.folder)) for attempt in attempts}
-        return Lookup(answered=True, found={token: job_id for token, job_id in found.items() if job_id is not None})
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
         """Ask the attempts' processes to end; they pass it on to their tools and leave a record."""

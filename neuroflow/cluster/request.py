@@ -1,9 +1,8 @@
-"""What is asked of a cluster, and what it answers to a search."""
+"""What is asked of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from neuroflow.config.execution import PipelineSettings
 from neuroflow.domain import ContainerRun, Resources
@@ -36,11 +35,3 @@ class ArrayRequest:
     folder: str  # the array's own: script and list of elements; each element works in its attempt's folder
     jobs: tuple[JobRequest, ...]
     at_once: int | None = None  # elements that may run at one time; None: no limit
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """The job ids found by token; whoever is not in `found` does not exist only if `answered`."""
-
-    answered: bool
-    found: Mapping[str, str] = field(default_factory=dict)

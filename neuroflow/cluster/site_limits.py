@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from neuroflow.domain import Association, PartitionLimits, QosLimits, Reservation, SiteLimits
+from neuroflow.domain import Association, NodeGroup, PartitionLimits, QosLimits, Reservation, SiteLimits
 
 CONFIG_COMMAND = ("scontrol", "show", "config")
 PARTITIONS_COMMAND = ("scontrol", "-o", "show", "partition")
+# One line for each kind of node in each partition: %c and %m are what the configuration says that a node has.
+NODES_COMMAND = ("sinfo", "-h", "-e", "-o", "%R|%c|%m|%G|%D|%f")
+GROUPS_COMMAND = ("id", "-Gn")
 # SLURM_TIME_FORMAT makes times seconds since the epoch, whatever the cluster's zone.
 RESERVATIONS_COMMAND = ("env", "SLURM_TIME_FORMAT=%s", "scontrol", "-o", "show", "reservation")
 _ASSOCIATION_FIELDS = ("Account", "Partition", "DefaultQOS", "MaxSubmit", "GrpSubmit", "MaxWall")
@@ -60,9 +64,36 @@ def parse_partitions(text: str) -> tuple[dict[str, PartitionLimits], dict[str, s
             nodes=_number(fields.get("TotalNodes", "")),
             qos="" if fields.get("QoS", "N/A") == "N/A" else fields["QoS"],
             is_default=fields.get("Default") == "YES",
+            state=fields.get("State", "UP"),
+            preempt_mode=fields.get("PreemptMode", "OFF"),
+            tier=_number(fields.get("PriorityTier", "")) or 1,
+            accounts=_names(fields.get("AllowAccounts", "ALL")),
+            qos_names=_names(fields.get("AllowQos", "ALL")),
+            groups=_names(fields.get("AllowGroups", "ALL")),
+            denied_accounts=_names(fields.get("DenyAccounts", "")) or (),
+            denied_qos=_names(fields.get("DenyQos", "")) or (),
         )
         nodes[name] = fields.get("Nodes", "")
     return limits, nodes
+
+
+def are_for_groups(partitions: str) -> bool:
+    """Tell whether some partition is for certain groups of users only, by `scontrol -o show partition`."""
+    return any(limits.groups is not None for limits in parse_partitions(partitions)[0].values())
+
+
+def parse_nodes(text: str) -> dict[str, tuple[NodeGroup, ...]]:
+    """Read the kinds of nodes that each partition has."""
+    found: dict[str, list[NodeGroup]] = defaultdict(list)
+    for line in text.splitlines():
+        name, *fields = line.strip().split("|")
+        if len(fields) != 5:
+            continue
+        cpus, memory_mb, nodes = (_number(fields[index]) for index in (0, 1, 3))
+        if name and cpus is not None and memory_mb is not None:
+            gres, features = (fields[index].replace("(null)", "") for index in (2, 4))
+            found[name].append(NodeGroup(cpus, memory_mb, nodes or 1, gres, _names(features) or ()))
+    return {name: tuple(groups) for name, groups in found.items()}
 
 
 def parse_associations(text: str) -> tuple[Association, ...]:
@@ -127,6 +158,8 @@ def gathered(
     reservations: str | None,
     associations: str | None,
     qos: str | None,
+    nodes: str | None = None,
+    groups: str | None = None,
 ) -> SiteLimits:
     """Put SLURM's answers together; None stands for one that did not come."""
     controller = parse_config(config or "")
@@ -136,6 +169,8 @@ def gathered(
         max_job_count=controller.max_job_count,
         min_job_age_seconds=controller.min_job_age_seconds,
         partitions=None if partitions is None else limits,
+        nodes=None if nodes is None else parse_nodes(nodes),
+        groups=None if groups is None else tuple(groups.split()),
         associations=None if associations is None else parse_associations(associations),
         qos=None if qos is None else parse_qos(qos),
         reservations=None if reservations is None else parse_reservations(reservations, nodes_of=nodes_of),
@@ -162,6 +197,11 @@ def _memory(fields: Mapping[str, str]) -> int | None:
     per_cpu, cpus = _number(fields.get("MaxMemPerCPU", "")), _number(fields.get("MaxCPUsPerNode", ""))
     of_cores = per_cpu * cpus if per_cpu is not None and cpus is not None else None
     return _number(fields.get("MaxMemPerNode", "")) or of_cores
+
+
+def _names(text: str) -> tuple[str, ...] | None:
+    """Read a list of names; None for ALL, and for none."""
+    return None if text in ("", "ALL", "(null)") else tuple(text.split(","))
 
 
 def _fields(line: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from neuroflow.domain import Association, PartitionLimits, QosLimits, Reservation, SiteLimits
+from neuroflow.domain import Association, NodeGroup, PartitionLimits, QosLimits, Reservation, SiteLimits
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,6 +30,8 @@ def from_json(value: Mapping[str, Any]) -> SiteLimits:
         max_job_count=_whole(value.get("max_job_count")),
         min_job_age_seconds=_whole(value.get("min_job_age_seconds")),
         partitions=_by_name(PartitionLimits, value.get("partitions")),
+        nodes=_nodes(value.get("nodes")),
+        groups=_words(value.get("groups")),
         associations=_listed(Association, value.get("associations")),
         qos=_by_name(QosLimits, value.get("qos")),
         reservations=_listed(Reservation, value.get("reservations")),
@@ -38,6 +40,16 @@ def from_json(value: Mapping[str, Any]) -> SiteLimits:
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _words(value: Any) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else None
+
+
+def _nodes(value: Any) -> dict[str, tuple[NodeGroup, ...]] | None:
+    if not isinstance(value, dict):
+        return None
+    return {name: _listed(NodeGroup, groups) or () for name, groups in value.items()}
 
 
 def _by_name(part: type[Part], value: Any) -> dict[str, Part] | None:
@@ -56,10 +68,11 @@ def _listed(part: type[Part], value: Any) -> tuple[Part, ...] | None:
 def _made(part: type[Part], value: Any) -> Part | None:
     names = {field.name for field in fields(part)}
     try:
-        own = {name: one for name, one in value.items() if name in names}
+        own: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in value.items() if name in names
+        }
         if part is Reservation:
-            own |= {name: datetime.fromisoformat(own[name]) for name in ("start", "end")}
-            own["partitions"] = tuple(own.get("partitions", ()))
+            own |= {name: datetime.fromisoformat(value[name]) for name in ("start", "end")}
         return part(**own)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

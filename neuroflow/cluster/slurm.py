@@ -22,8 +22,8 @@ from neuroflow.cluster.job_index import JobIndex
 from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.records import write_job
 from neuroflow.cluster.repeat import idempotent_is_safe, repeated
-from neuroflow.cluster.request import ArrayRequest, JobRequest, Lookup
-from neuroflow.cluster.submit import ELEMENTS_NAME, SlurmExecutor, check_folder, script_text
+from neuroflow.cluster.request import ArrayRequest, JobRequest
+from neuroflow.cluster.submit import ELEMENTS_NAME, SlurmExecutor, check_folder, jobs_of, script_text
 from neuroflow.cluster.transport import LocalTransport, Transport
 from neuroflow.cluster.witnesses import Witnesses
 from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
@@ -67,31 +67,32 @@ class SlurmCluster:
 
     def submit(self, job: JobRequest) -> str:
         """Write the job's folder, call sbatch, and return the job id."""
-        check_folder(job.folder)
-        try:
-            self.render(job)  # a value that can't be written is found before anything is
-        except ClusterError as error:
-            raise SubmissionRefused(str(error), transient=False, hint=error.hint) from error
-        write_job(Path(job.folder), job)
-        executor = SlurmExecutor(job, self._settings, transport=self._transport, sleep=self._sleep)
+        executor = self._prepared(job)
         return str(executor.submit(payload, job.folder).job_id)
 
     def submit_array(self, array: ArrayRequest) -> list[str]:
         """Write the folders of an array and of its elements, call sbatch once, and return the elements' job ids."""
-        folder = Path(array.folder)
-        for job in array.jobs:
-            check_folder(job.folder)
-        check_folder(array.folder)
+        executor = self._prepared(array)
+        names = "".join(f"{Path(job.folder).name}\n" for job in array.jobs)
+        write_atomically(Path(array.folder) / ELEMENTS_NAME, names.encode())
+        return [str(job.job_id) for job in executor.submit_array([partial(payload, job.folder) for job in array.jobs])]
+
+    def _prepared(self, what: JobRequest | ArrayRequest) -> SlurmExecutor:
+        """Check what is to be submitted, write the folder of each of its jobs, and return what submits it.
+
+        Raises:
+            SubmissionRefused: when a name or value can't be written; nothing has been then.
+        """
+        jobs = jobs_of(what)
+        for folder in dict.fromkeys((what.folder, *(job.folder for job in jobs))):
+            check_folder(folder)
         try:
-            script_text(array, self._settings)
+            script_text(what, self._settings)
         except ClusterError as error:
             raise SubmissionRefused(str(error), transient=False, hint=error.hint) from error
-        for job in array.jobs:
+        for job in jobs:
             write_job(Path(job.folder), job)
-        names = "".join(f"{Path(job.folder).name}\n" for job in array.jobs)
-        write_atomically(folder / ELEMENTS_NAME, names.encode())
-        executor = SlurmExecutor(array, self._settings, transport=self._transport, sleep=self._sleep)
-        return [str(job.job_id) for job in executor.submit_array([partial(payload, job.folder) for job in array.jobs])]
+        return SlurmExecutor(what, self._settings, transport=self._transport, sleep=self._sleep)
 
     def render(self, job: JobRequest) -> str:
         """Return the sbatch script."""
@@ -154,25 +155,30 @@ class SlurmCluster:
         """Gather what squeue, sacct and the exit records say of each attempt."""
         return self._witnesses.sight(attempts)
 
-    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
-        """Search the jobs of attempts by name in their claims, squeue and sacct."""
-        return self._witnesses.find(attempts)
-
     def jobs_in_queue(self) -> Mapping[tuple[str, str], int] | None:
         """Return how many jobs of the user wait or run, by account and QOS; squeue is asked unless it just was."""
         return self._witnesses.jobs_in_queue()
 
     def site_limits(self) -> SiteLimits:
-        """Ask SLURM what it takes, in five calls; a part that it does not answer is None."""
+        """Ask SLURM what it takes, in six calls; a part that it does not answer is None."""
         config = self._answer(site_limits.CONFIG_COMMAND)
         partitions = self._answer(site_limits.PARTITIONS_COMMAND)
+        nodes = self._answer(site_limits.NODES_COMMAND)
         reservations = self._answer(site_limits.RESERVATIONS_COMMAND)
-        associations = qos = None
+        associations = qos = groups = None
+        if partitions is not None and site_limits.are_for_groups(partitions):
+            groups = self._answer(site_limits.GROUPS_COMMAND)
         if self._settings.accounting:
             associations = self._answer(site_limits.associations_command(self._user))
             qos = self._answer(site_limits.QOS_COMMAND)
         return site_limits.gathered(
-            config=config, partitions=partitions, reservations=reservations, associations=associations, qos=qos
+            config=config,
+            partitions=partitions,
+            nodes=nodes,
+            reservations=reservations,
+            associations=associations,
+            qos=qos,
+            groups=groups,
         )
 
     def _answer(self, command: tuple[str, ...]) -> str | None:

@@ -24,6 +24,8 @@ from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.template import render_script
 from neuroflow.cluster.transport import Transport
 from neuroflow.config.execution import Cluster as ClusterSettings
+from neuroflow.config.partitions import AUTO, job_settings
+from neuroflow.domain.gres import gpus_of
 from neuroflow.errors import CommandError, SubmissionRefused
 
 if TYPE_CHECKING:
@@ -112,17 +114,19 @@ def script_text(what: JobRequest | ArrayRequest, settings: ClusterSettings) -> s
     """Return the sbatch script of a job, or of an array of jobs with one request."""
     job = jobs_of(what)[0]
     array = what if isinstance(what, ArrayRequest) else None
-    own, resources = job.settings, job.resources
-    lines = (*settings.sbatch_lines, *own.sbatch_lines)
+    resources = job.resources
+    own = job_settings(settings, job.settings, partition=_partition(job, settings))
+    lines = own.sbatch_lines
     # sbatch takes the last --exclude alone: the site's own nodes go into ours.
     excluded = [match[1] for line in lines if (match := _EXCLUDE.fullmatch(line.strip()))]
     if job.exclude_nodes:
         lines = tuple(line for line in lines if not _EXCLUDE.fullmatch(line.strip()))
     placement = (
-        ("account", own.account or settings.account),
-        ("partition", own.partition or settings.partition),
-        ("qos", own.qos or settings.qos),
-        ("constraint", settings.constraint),
+        ("account", own.account),
+        ("partition", own.partition),
+        ("qos", own.qos),
+        ("constraint", own.constraint),
+        ("gres", own.gres),
         ("exclude", ",".join((*job.exclude_nodes, *excluded)) if job.exclude_nodes else ""),
     )
     values = {
@@ -136,16 +140,22 @@ def script_text(what: JobRequest | ArrayRequest, settings: ClusterSettings) -> s
         "cpus": resources.cpus,
         "memory_mb": resources.memory_mb,
         "time_minutes": resources.time_minutes,
-        "gpus": resources.gpus,
+        "gpus": 0 if gpus_of(own.gres) else resources.gpus,  # gres asks for them already
         "signal_seconds": warning_seconds(settings.signal_seconds, time_minutes=resources.time_minutes),
         "placement": [(name, value) for name, value in placement if value],
         "sbatch_lines": lines,
-        "setup_lines": (*settings.setup_lines, *own.setup_lines),
-        "scratch": settings.scratch,
+        "setup_lines": own.setup_lines,
+        "scratch": own.scratch,
         "python": settings.python or sys.executable,
         "code_path": None if settings.python else code_path(),
     }
     return render_script(job.pipeline, values)
+
+
+def _partition(job: JobRequest, settings: ClusterSettings) -> str | None:
+    """Return the partition that was chosen for a job, or else the one that is named."""
+    named = job.settings.partition or settings.partition
+    return job.resources.partition or (None if named == AUTO else named)
 
 
 def _array_range(array: ArrayRequest) -> str:

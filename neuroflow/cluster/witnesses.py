@@ -16,7 +16,6 @@ from neuroflow.cluster.accounting_query import parse_sacct, sacct_command
 from neuroflow.cluster.job_index import JobIndex, pick_accounted, pick_queued
 from neuroflow.cluster.queue_query import is_listed, parse_squeue, squeue_command
 from neuroflow.cluster.records import read_exit_record
-from neuroflow.cluster.request import Lookup
 from neuroflow.cluster.step_log import over_memory, step_log
 from neuroflow.config.execution import Cluster as ClusterSettings
 from neuroflow.domain import AccountingRow, AttemptRecord, AttemptStatus, ExitRecord, JobState, QueueRow, Sighting
@@ -104,13 +103,6 @@ class Witnesses:
         for look in asked:
             sightings[look.token] = _with_accounting(sightings[look.token], look, accounting)
         return {look.token: _with_step_log(sightings[look.token], look) for look in looks}
-
-    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
-        """Search the jobs of attempts by name, whatever id is known."""
-        sightings = self.sight([replace(attempt, job_id=None) for attempt in attempts])
-        found = {token: seen.job_id for token, seen in sightings.items() if seen.job_id is not None}
-        answered = all(seen.all_answered for token, seen in sightings.items() if token not in found)
-        return Lookup(answered=answered, found=found)
 
     def _queue(self) -> JobIndex[QueueRow] | None:
         try:

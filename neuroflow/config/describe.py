@@ -40,6 +40,8 @@ def describe_keys(model: type[BaseModel], prefix: KeyPath = ()) -> Iterator[KeyI
             yield from describe_keys(shape.base, (*prefix, name))
         elif shape.kind == "list" and shape.item is not None and shape.item.kind == "section":
             yield from describe_keys(shape.item.base, (*prefix, f"{name}[]"))
+        elif shape.kind == "mapping" and shape.item is not None and shape.item.kind == "section":
+            yield from describe_keys(shape.item.base, (*prefix, name, "NAME"))
 
 
 def _info(field: FieldInfo, shape: Shape, key: KeyPath) -> KeyInfo:

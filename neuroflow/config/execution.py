@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
+from neuroflow.config.partitions import Gres, Limits, PartitionName, PartitionSettings
 from neuroflow.config.recovery import PipelineRetry
 from neuroflow.config.sections import MaxConcurrent
+from neuroflow.domain.gres import gpus_of
 
 
 class Containers(Section):
@@ -26,14 +28,6 @@ class Containers(Section):
     )
 
 
-class Limits(Section):
-    """The largest request that a partition takes."""
-
-    cpus: int | None = Field(default=None, ge=1, description="Cores.")
-    memory_mb: int | None = Field(default=None, ge=1, description="Memory (MiB).")
-    time_minutes: int | None = Field(default=None, ge=1, description="Wall time (min).")
-
-
 class Cluster(Section):
     """One site's facts."""
 
@@ -42,7 +36,10 @@ class Cluster(Section):
         default="local", description="`slurm`, or `local`: processes on this machine (submitit's local executor)."
     )
     account: OneLine | None = Field(default=None, description="SLURM account.")
-    partition: OneLine | None = Field(default=None, description="SLURM partition.")
+    partition: OneLine | None = Field(
+        default=None,
+        description="SLURM partition, or `auto`: the smallest that fits the request; none: SLURM's default.",
+    )
     qos: OneLine | None = Field(default=None, description="SLURM QOS.")
     constraint: OneLine | None = Field(default=None, description="SLURM node features.")
     sbatch_lines: tuple[OneLine, ...] = Field(
@@ -60,6 +57,11 @@ class Cluster(Section):
         default=None, description="Python of the nodes with neuroflow in it; none: this one."
     )
     limits: Limits = Field(default_factory=Limits, description="The largest request that the partition takes.")
+    partitions: dict[PartitionName, PartitionSettings] = Field(
+        default_factory=dict,
+        description="What is particular to partitions, by name. `auto` chooses among these; "
+        "where none are listed, among all that SLURM lets this user into.",
+    )
     poll_seconds: float = Field(
         default=60.0,
         ge=1,
@@ -142,8 +144,16 @@ class PipelineSettings(Section):
         "{subject} and {session} are filled in.",
     )
     account: OneLine | None = Field(default=None, description="Instead of cluster.account.")
-    partition: OneLine | None = Field(default=None, description="Instead of cluster.partition.")
+    partition: OneLine | None = Field(default=None, description="Instead of cluster.partition; `auto` too.")
     qos: OneLine | None = Field(default=None, description="Instead of cluster.qos.")
+    constraint: OneLine | None = Field(default=None, description="Instead of cluster.constraint.")
+    gres: Gres | None = Field(
+        default=None, description="Generic resources, such as gpu:a100:1 for eddy on a GPU; instead of `gpus`."
+    )
+    scratch: OneLine | None = Field(default=None, description="Instead of cluster.scratch.")
+    preemptible: bool = Field(
+        default=False, description="Whether `auto` may choose a partition whose jobs may be stopped for others'."
+    )
     sbatch_lines: tuple[OneLine, ...] = Field(default=(), description="Further #SBATCH options.")
     setup_lines: tuple[OneLine, ...] = Field(default=(), description="Further shell lines before the job.")
     runtime_args: tuple[OneLine, ...] = Field(default=(), description="Further options of the container runtime.")
@@ -158,6 +168,13 @@ class PipelineSettings(Section):
         if level is not None and level not in cls.levels:
             raise ValueError(f"is '{level}', but one run of this pipeline covers a {cls.levels[0]}, and nothing else")
         return level
+
+    @model_validator(mode="after")
+    def _one_number_of_gpus(self) -> Self:
+        asked = gpus_of(self.gres)
+        if self.gres is not None and self.gpus is not None and self.gpus != asked:
+            raise ValueError(f"gpus is {self.gpus}, but gres ({self.gres}) asks for {asked}; leave gpus out")
+        return self
 
     @field_validator("where")
     @classmethod
@@ -228,4 +245,4 @@ class Pipelines(Section):
     qsiparc: QSIParcSettings = Field(default_factory=QSIParcSettings, description="QSIParc.")
 
 
-__all__ = ["Cluster", "Containers", "Limits", "MaxConcurrent", "PipelineSettings", "Pipelines"]
+__all__ = ["Cluster", "Containers", "Limits", "MaxConcurrent", "PartitionSettings", "PipelineSettings", "Pipelines"]

@@ -92,21 +92,24 @@ def find_site_file(site: str, *, base: Path, beside: Path) -> Path:
         for ending in _SITE_ENDINGS:
             if is_file(folder / f"{site}{ending}"):
                 return folder / f"{site}{ending}"
-    known = sorted(
-        {
-            file.stem
-            for folder in folders
-            if is_folder(folder)
-            for file in folder.iterdir()
-            if file.suffix in _SITE_ENDINGS
-        }
-    )
-    near = difflib.get_close_matches(site, known, n=1)
-    guess = f"; did you mean '{near[0]}'?" if near else ""
+    near = near_site(site, beside=beside)
+    guess = f"; did you mean '{near}'?" if near else ""
     raise ConfigError(
-        f"there is no site {site!r}{guess} Known: {', '.join(known) or 'none'}; "
+        f"there is no site {site!r}{guess} Known: {', '.join(known_sites(beside)) or 'none'}; "
         f"looked in {', '.join(map(str, folders))}"
     )
+
+
+def known_sites(beside: Path) -> list[str]:
+    """Return the names of the sites that there are: in `beside`/site-configs, and the shipped ones."""
+    folders = (beside / "site-configs", data_path("site-configs"))
+    files = (file for folder in folders if is_folder(folder) for file in folder.iterdir())
+    return sorted({file.stem for file in files if file.suffix in _SITE_ENDINGS})
+
+
+def near_site(site: str, *, beside: Path) -> str | None:
+    """Return the name of a known site that a name may have been meant for."""
+    return next(iter(difflib.get_close_matches(site, known_sites(beside), n=1)), None)
 
 
 def _site_path(site: str, base: Path) -> Path:

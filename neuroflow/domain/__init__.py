@@ -17,7 +17,7 @@ from neuroflow.domain.records import (
     SubjectRecord,
     WorkflowRunRecord,
 )
-from neuroflow.domain.site import Association, PartitionLimits, QosLimits, Reservation, SiteLimits
+from neuroflow.domain.site import Association, NodeGroup, PartitionLimits, QosLimits, Reservation, SiteLimits
 from neuroflow.domain.witnesses import AccountingRow, ExitRecord, QueueRow, Sighting, Verdict
 from neuroflow.domain.words import (
     ENDED_RUN_STATUSES,
@@ -60,6 +60,7 @@ __all__ = [
     "KnownSession",
     "Level",
     "NodeFailure",
+    "NodeGroup",
     "OutputRule",
     "PartitionLimits",
     "PipelineHold",

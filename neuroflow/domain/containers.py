@@ -14,6 +14,7 @@ class Resources:
     memory_mb: int
     time_minutes: int
     gpus: int = 0
+    partition: str = ""  # where the attempt went; empty where SLURM, or no SLURM at all, decided
 
 
 @dataclass(frozen=True)

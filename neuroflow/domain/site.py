@@ -17,6 +17,26 @@ class PartitionLimits:
     nodes: int | None = None
     qos: str = ""  # the partition's own, whose limits apply to every job in it
     is_default: bool = False
+    state: str = "UP"
+    preempt_mode: str = "OFF"
+    tier: int = 1  # jobs of a higher one may preempt those of a lower one
+    # Who may use it: None is everybody.
+    accounts: tuple[str, ...] | None = None
+    qos_names: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    denied_accounts: tuple[str, ...] = ()
+    denied_qos: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """Nodes of one partition that are alike."""
+
+    cpus: int
+    memory_mb: int
+    nodes: int = 1
+    gres: str = ""  # such as gpu:a100:4
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,8 @@ class SiteLimits:
     max_job_count: int | None = None  # of all users
     min_job_age_seconds: int | None = None  # how long squeue knows an ended job
     partitions: Mapping[str, PartitionLimits] | None = None
+    nodes: Mapping[str, tuple[NodeGroup, ...]] | None = None  # by partition
+    groups: tuple[str, ...] | None = None  # of the user; asked only where a partition is for some groups
     associations: tuple[Association, ...] | None = None
     qos: Mapping[str, QosLimits] | None = None
     reservations: tuple[Reservation, ...] | None = None

@@ -133,11 +133,11 @@ class ResourcesObject(TypeDecorator[Resources]):
     impl = JSON(none_as_null=True)
     cache_ok = True
 
-    def process_bind_param(self, value: Resources | None, dialect: Dialect) -> dict[str, int] | None:
+    def process_bind_param(self, value: Resources | None, dialect: Dialect) -> dict[str, Any] | None:
         """Store its fields."""
         return None if value is None else asdict(value)
 
-    def process_result_value(self, value: dict[str, int] | None, dialect: Dialect) -> Resources | None:
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Dialect) -> Resources | None:
         """Give back the request."""
         return None if value is None else Resources(**value)
 

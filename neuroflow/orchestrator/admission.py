@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from neuroflow.domain import Reservation, Resources, RunRecord, SiteLimits
+from neuroflow.domain import Reservation, Resources, RunRecord
+from neuroflow.errors import PlacementError
 from neuroflow.orchestrator.limits import before_maintenance, free_submissions
+from neuroflow.orchestrator.placement import Placement, Places
 from neuroflow.orchestrator.registry import Pipeline
 
 # A job that is shortened ends this long before the maintenance begins: its node has to be empty by then.
@@ -15,31 +17,21 @@ MAINTENANCE_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where a pipeline's jobs go."""
-
-    account: str | None
-    partition: str | None
-    qos: str | None
-
-
-@dataclass(frozen=True)
 class Admission:
     """What the site takes at one moment."""
 
-    site: SiteLimits
+    places: Places
     queue: Mapping[tuple[str, str], int]  # jobs of the user by account and QOS, whoever submitted them
-    placements: Mapping[str, Placement]  # of the pipelines that go to SLURM
     now: datetime
     since: int = 0  # jobs that were submitted after those were counted
 
     def room(self, pipeline: Pipeline) -> tuple[int, str] | None:
         """Return how many more jobs of a pipeline may be submitted, and why no more; None without a limit."""
-        placement = self.placements.get(pipeline.name)
+        placement = self._placement(pipeline, pipeline.resources)
         if placement is None:
             return None
         return free_submissions(
-            self.site,
+            self.places.site,
             queue=self.queue,
             since=self.since,
             account=placement.account,
@@ -47,9 +39,15 @@ class Admission:
             qos=placement.qos,
         )
 
-    def maintenance_wait(self, run: RunRecord, pipeline: Pipeline) -> str | None:
-        """Return why a run has to wait for the end of a maintenance, None when it does not."""
+    def wait_of(self, run: RunRecord, pipeline: Pipeline) -> str | None:
+        """Return why a run has to wait for a partition, or for the end of a maintenance; None when it does not."""
         request = run.resources or pipeline.resources
+        if pipeline.where == "worker":
+            return None
+        try:
+            self.places.of(pipeline, request)
+        except PlacementError as error:
+            return str(error) if error.transient else None  # one for good is told by the failure of the run
         reservation = self._in_the_way(pipeline, request)
         if reservation is None or self.shortened(pipeline, request) != request:
             return None
@@ -68,12 +66,22 @@ class Admission:
         return replace(request, time_minutes=left) if shortest <= left < request.time_minutes else request
 
     def _in_the_way(self, pipeline: Pipeline, request: Resources) -> Reservation | None:
-        placement = self.placements.get(pipeline.name)
+        placement = self._placement(pipeline, request)
         if placement is None:
             return None
+        site = self.places.site
         return before_maintenance(
-            self.site.reservations or (),
+            site.reservations or (),
             now=self.now,
             time_minutes=request.time_minutes,
-            partition=self.site.partition_name(placement.partition),
+            partition=site.partition_name(placement.partition),
         )
+
+    def _placement(self, pipeline: Pipeline, request: Resources) -> Placement | None:
+        """Return where a job goes, None for one that does not go to SLURM, or to nowhere."""
+        if pipeline.where == "worker":
+            return None
+        try:
+            return self.places.of(pipeline, request)
+        except PlacementError:
+            return None

@@ -77,7 +77,7 @@ class _Gate:
         taken, waits = [], []
         room = self.admission.room(pipeline)
         for run in runs:
-            reason = self.admission.maintenance_wait(run, pipeline)
+            reason = self.admission.wait_of(run, pipeline)
             if reason is None and room is not None and self.used >= room[0]:
                 reason = f"the site takes no more jobs at present: {room[1]}"
             if reason is not None:

@@ -6,8 +6,9 @@ import os
 import re
 import secrets
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import structlog
@@ -18,7 +19,7 @@ from neuroflow.adapters.runtimes import command_line
 from neuroflow.adapters.versions import tool_version
 from neuroflow.cluster.base import JobRequest
 from neuroflow.cluster.quarantine import OUTPUT_PREFIX
-from neuroflow.config.execution import Limits
+from neuroflow.config.partitions import containers_in
 from neuroflow.domain import (
     AttemptRecord,
     FailureClass,
@@ -28,13 +29,21 @@ from neuroflow.domain import (
     RunRecord,
     RunStatus,
 )
-from neuroflow.errors import AdapterError, BadInputError, ClusterError, SubmissionRefused, SubmissionUncertain
+from neuroflow.errors import (
+    AdapterError,
+    BadInputError,
+    ClusterError,
+    PlacementError,
+    SubmissionRefused,
+    SubmissionUncertain,
+)
 from neuroflow.orchestrator.container_record import write_container_run
 from neuroflow.orchestrator.nodes import excluded_nodes
+from neuroflow.orchestrator.placement import Places, clipped
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import sign_run
-from neuroflow.orchestrator.site import limits_of, shorten
+from neuroflow.orchestrator.site import places, shorten
 
 log = structlog.get_logger(__name__)
 
@@ -54,19 +63,29 @@ class LaunchResult:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Start runs; safe to call twice, late, or by two workers at once."""
+    """Start runs; safe to call twice, late, or by two workers at once.
+
+    What is known of the site is read once: make a new one for each batch.
+    """
 
     services: Services
+
+    @cached_property
+    def places(self) -> Places:
+        """Return where jobs can go."""
+        return places(self.services)
 
     def launch(self, run_id: int) -> LaunchResult:
         """Take a run from pending to submitted, or find that another worker has."""
         run = self.services.state.get_run(run_id)
-        pipeline = self.services.registry.get(run.pipeline)
         job = self.ready(run)
-        if isinstance(job, LaunchResult):
-            return job
+        return job if isinstance(job, LaunchResult) else self.start(run, job)
+
+    def start(self, run: RunRecord, job: JobRequest) -> LaunchResult:
+        """Claim a run and submit its job."""
+        pipeline = self.services.registry.get(run.pipeline)
         attempt = self.services.state.claim_run(
-            run_id,
+            run.id,
             token=job.token,
             where=self.services.where(pipeline),
             folder=job.folder,
@@ -75,7 +94,7 @@ class Launcher:
             limit=pipeline.max_concurrent,
         )
         if attempt is None:
-            return self.not_claimed(run_id)
+            return self.not_claimed(run.id)
         return self._submit(run, attempt, job)
 
     def ready(self, run: RunRecord) -> JobRequest | LaunchResult:
@@ -85,10 +104,12 @@ class Launcher:
         held = self.services.holds().get(run.pipeline)
         if held is not None:
             return LaunchResult(run.id, run.status, False, f"{run.pipeline} is held: {held}")
-        run = shorten(self.services, run, self.services.registry.get(run.pipeline))
+        run = shorten(self.services, run, self.services.registry.get(run.pipeline), where=self.places)
         try:
             return self.prepare(run, token=new_token(run))
-        except AdapterError as error:
+        except (AdapterError, PlacementError) as error:
+            if isinstance(error, PlacementError) and error.transient:
+                return LaunchResult(run.id, run.status, False, str(error))
             return self._refuse(run, error)
 
     def not_claimed(self, run_id: int) -> LaunchResult:
@@ -101,6 +122,7 @@ class Launcher:
 
         Raises:
             AdapterError: when the configuration or the inputs don't allow it.
+            PlacementError: when no partition takes it.
         """
         pipeline = self.services.registry.get(run.pipeline)
         request = self._request(run, pipeline, token)
@@ -111,17 +133,29 @@ class Launcher:
             pipeline=pipeline.name,
             scope=run.scope,
             resources=request.resources,
-            exclude_nodes=excluded_nodes(self.services, run.id, pipeline),
+            exclude_nodes=self._excluded(run, pipeline, request.resources),
             command=command_line(container, scratch="@SCRATCH@"),
             run=container,
             settings=pipeline.settings,
         )
+
+    def _excluded(self, run: RunRecord, pipeline: Pipeline, resources: Resources) -> tuple[str, ...]:
+        where = self.services.where(pipeline)
+        nodes = self.places.nodes(pipeline, resources) if where == "slurm" else None
+        return excluded_nodes(self.services, run.id, where=where, nodes=nodes)
+
+    def _resources(self, run: RunRecord, pipeline: Pipeline) -> Resources:
+        asked = run.resources or pipeline.resources
+        if self.services.where(pipeline) != "slurm":
+            return clipped(asked, self.services.config.cluster.limits)
+        return self.places.placed(pipeline, asked)
 
     def _request(self, run: RunRecord, pipeline: Pipeline, token: str) -> RunRequest:
         config = self.services.config
         settings = pipeline.settings
         slug = run.scope.replace("/", "_")
         run_folder = config.paths.work_root / pipeline.name / slug / f"run-{run.id}"
+        resources = self._resources(run, pipeline)
         session = self.services.state.get_session(run.session_id) if run.session_id is not None else None
         return RunRequest(
             run_id=run.id,
@@ -131,13 +165,13 @@ class Launcher:
             session=run.session,
             sessions=self._sessions(run),
             source_path=session.path if session else None,
-            resources=clipped(run.resources or pipeline.resources, limits_of(self.services, pipeline)),
+            resources=resources,
             settings=settings,
             image=settings.image,
             version=tool_version(pipeline.name, image=settings.image, version=settings.version),
             runtime=settings.runtime or config.containers.runtime,
             paths=config.paths,
-            containers=config.containers,
+            containers=containers_in(config.containers, config.cluster, partition=resources.partition),
             work_dir=str(run_folder / "work"),
             output_dir=str(run_folder / f"{OUTPUT_PREFIX}{token}"),
             attempt_folder=str(config.attempts_dir / token),
@@ -198,7 +232,7 @@ class Launcher:
         )
         return LaunchResult(run.id, decision.status, False, decision.reason, try_again=error.transient)
 
-    def _refuse(self, run: RunRecord, error: AdapterError) -> LaunchResult:
+    def _refuse(self, run: RunRecord, error: AdapterError | PlacementError) -> LaunchResult:
         """End a run whose command can't be built: no job would help."""
         bad_input = isinstance(error, BadInputError)
         failure = FailureClass.BAD_INPUT if bad_input else FailureClass.SITE
@@ -243,16 +277,6 @@ def write_attempt_folder(job: JobRequest) -> None:
 def new_token(run: RunRecord) -> str:
     """Return a new attempt's unique name; it is a job name and a folder name."""
     return f"nf-{run.pipeline}-{run.id}-{secrets.token_hex(6)}"
-
-
-def clipped(request: Resources, limits: Limits) -> Resources:
-    """Return a request that the partition's limits allow."""
-    return replace(
-        request,
-        cpus=min(request.cpus, limits.cpus or request.cpus),
-        memory_mb=min(request.memory_mb, limits.memory_mb or request.memory_mb),
-        time_minutes=min(request.time_minutes, limits.time_minutes or request.time_minutes),
-    )
 
 
 def make_private_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from neuroflow.cluster.base import ArrayRequest, JobRequest
@@ -30,19 +31,23 @@ class ArrayLauncher:
 
     services: Services
 
+    @cached_property
+    def _launcher(self) -> Launcher:
+        return Launcher(self.services)
+
     def launch(self, run_ids: Sequence[int]) -> list[LaunchResult]:
         """Take runs from pending to submitted, in one array for each request; what can't be taken is said."""
         results: list[LaunchResult] = []
         groups: dict[object, list[tuple[RunRecord, JobRequest]]] = defaultdict(list)
         for run in map(self.services.state.get_run, run_ids):
-            job = Launcher(self.services).ready(run)
+            job = self._launcher.ready(run)
             if isinstance(job, LaunchResult):
                 results.append(job)
             else:
                 groups[run.pipeline, job.resources, job.exclude_nodes].append((run, job))
         for group in groups.values():
             if len(group) == 1:
-                results.append(Launcher(self.services).launch(group[0][0].id))
+                results.append(self._launcher.start(*group[0]))
             else:
                 results += self._launch_group(group)
         return results
@@ -58,7 +63,7 @@ class ArrayLauncher:
         ]
         attempts = self.services.state.claim_runs(news, limit=pipeline.max_concurrent)
         taken = {attempt.run_id for attempt in attempts}
-        results = [Launcher(self.services).not_claimed(run_id) for run_id in jobs if run_id not in taken]
+        results = [self._launcher.not_claimed(run_id) for run_id in jobs if run_id not in taken]
         if attempts:
             runs = {run.id: run for run, _ in group}
             results += self._submit(pipeline, attempts, runs=runs, jobs=jobs)
@@ -91,7 +96,7 @@ class ArrayLauncher:
             if isinstance(error, SubmissionRefused) and not error.transient:
                 return [self._alone(attempt, error) for attempt in attempts]
             refusal = SubmissionRefused(str(error), transient=True)
-            return [Launcher(self.services).refused(runs[attempt.run_id], attempt, refusal) for attempt in attempts]
+            return [self._launcher.refused(runs[attempt.run_id], attempt, refusal) for attempt in attempts]
         # The last line that a crash can fall before: until here, squeue and sacct are asked for the array's name.
         ids = {attempt.id: job_id for attempt, job_id in zip(attempts, job_ids, strict=True)}
         self.services.state.record_all_submitted(ids)

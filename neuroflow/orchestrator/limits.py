@@ -13,21 +13,32 @@ from neuroflow.domain import Association, PartitionLimits, QosLimits, Reservatio
 DEFAULT_QOS = "normal"
 
 
-def effective_limits(configured: Limits, site: SiteLimits, *, partition: str | None, qos: str | None = None) -> Limits:
+def effective_limits(
+    configured: Limits,
+    site: SiteLimits,
+    *,
+    partition: str | None,
+    qos: str | None = None,
+    account: str | None = None,
+) -> Limits:
     """Return the largest request that both the configuration and SLURM itself allow.
 
     Args:
-        configured: `cluster.limits`.
+        configured: what the configuration allows.
         site: what SLURM said; what it did not say limits nothing.
         partition: the job's partition, None for the default one.
         qos: the job's QOS, whose time limit counts as well; None to leave it out.
+        account: the job's account, whose time limit counts as well; None for the only one.
     """
     own = _partition(site, partition)
     of_qos = [(site.qos or {}).get(name, QosLimits()).time_minutes for name in (qos, own.qos) if name]
+    association = _association(site, account, partition)
+    of_account = None if association is None else association.time_minutes
     return Limits(
+        gpus=configured.gpus,
         cpus=_smallest(configured.cpus, own.cpus),
         memory_mb=_smallest(configured.memory_mb, own.memory_mb),
-        time_minutes=_smallest(configured.time_minutes, own.time_minutes, *of_qos),
+        time_minutes=_smallest(configured.time_minutes, own.time_minutes, *of_qos, of_account),
     )
 
 

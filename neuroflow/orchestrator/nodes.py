@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from neuroflow.domain import NodeFailure
-from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
-from neuroflow.orchestrator.site import nodes_of
 
 # So many runs must have lost a node before the others are kept away from it, too.
 RUNS_THAT_CONDEMN = 2
@@ -32,11 +30,16 @@ def nodes_to_avoid(failures: Sequence[NodeFailure], *, run_id: int, nodes: int |
     return tuple(bad)[:most]
 
 
-def excluded_nodes(services: Services, run_id: int, pipeline: Pipeline) -> tuple[str, ...]:
-    """Return the nodes that a run's next attempt is kept away from; each comes back by itself."""
+def excluded_nodes(services: Services, run_id: int, *, where: str, nodes: int | None) -> tuple[str, ...]:
+    """Return the nodes that a run's next attempt is kept away from; each comes back by itself.
+
+    Args:
+        where: the cluster that it goes to.
+        nodes: how many there are, where that is known.
+    """
     hours = services.config.cluster.exclude_node_hours
     if not hours:
         return ()
     since = services.clock() - timedelta(hours=hours)
-    failures = services.state.node_failures(services.where(pipeline), since=since)
-    return nodes_to_avoid(failures, run_id=run_id, nodes=nodes_of(services, pipeline)) if failures else ()
+    failures = services.state.node_failures(where, since=since)
+    return nodes_to_avoid(failures, run_id=run_id, nodes=nodes) if failures else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import structlog
@@ -17,10 +18,12 @@ from neuroflow.core.state import Ending
 from neuroflow.domain import AttemptRecord, FailureClass, RetryDecision, RunRecord, RunStatus, Verdict, VerdictKind
 from neuroflow.errors import StateError
 from neuroflow.orchestrator.container_record import read_container_run
+from neuroflow.orchestrator.placement import Places
+from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
-from neuroflow.orchestrator.site import limits_of
+from neuroflow.orchestrator.site import places
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +49,6 @@ class Recorder:
     services: Services
     random: Callable[[], float] = random.random
     errors: list[str] = field(default_factory=list)  # what could not be written; the next poll judges it again
-    _limits: dict[str, Limits] = field(default_factory=dict)
 
     def record(self, judged: Sequence[Judged]) -> Iterator[Ended]:
         """End attempts and move their runs; give those that no other poller ended first, as they are written."""
@@ -92,20 +94,28 @@ class Recorder:
     def decision(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord) -> RetryDecision:
         """Return what follows a failed attempt."""
         pipeline = self.services.registry.get(attempt.pipeline)
-        if pipeline.name not in self._limits:
-            self._limits[pipeline.name] = limits_of(self.services, pipeline)
         return decide(
             verdict,
             RetryContext(
                 run=run,
                 attempt=attempt,
                 policy=pipeline.retry,
-                limits=self._limits[pipeline.name],
+                limits=self._limits(attempt, pipeline),
                 now=self.services.clock(),
                 random=self.random,
                 half_published=_is_half_published(attempt),
             ),
         )
+
+    def _limits(self, attempt: AttemptRecord, pipeline: Pipeline) -> Limits:
+        """Return how far the attempt's request may grow."""
+        if self.services.where(pipeline) != "slurm":
+            return self.services.config.cluster.limits
+        return self._places.limits(pipeline, attempt.resources)
+
+    @cached_property
+    def _places(self) -> Places:
+        return places(self.services)
 
     def _ended(self, attempt: AttemptRecord, verdict: Verdict, status: RunStatus) -> Ended:
         log.info(

@@ -16,6 +16,7 @@ from neuroflow.config.execution import (
 )
 from neuroflow.config.recovery import Retry
 from neuroflow.domain import Level, Resources
+from neuroflow.domain.gres import gpus_of
 from neuroflow.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -99,6 +100,16 @@ BUILT_IN: tuple[Pipeline, ...] = (
 )
 
 
+def largest_request() -> Resources:
+    """Return the most that any pipeline asks for by itself, part by part."""
+    requests = [pipeline.resources for pipeline in BUILT_IN]
+    return Resources(
+        cpus=max(one.cpus for one in requests),
+        memory_mb=max(one.memory_mb for one in requests),
+        time_minutes=max(one.time_minutes for one in requests),
+    )
+
+
 class Registry:
     """The pipelines in the order in which they depend on each other."""
 
@@ -157,7 +168,7 @@ def _overridden(pipeline: Pipeline, config: NeuroflowConfig) -> Pipeline:
         cpus=settings.cpus or default.cpus,
         memory_mb=settings.memory_mb or default.memory_mb,
         time_minutes=settings.time_minutes or default.time_minutes,
-        gpus=default.gpus if settings.gpus is None else settings.gpus,
+        gpus=gpus_of(settings.gres) or (default.gpus if settings.gpus is None else settings.gpus),
     )
     return replace(
         pipeline,

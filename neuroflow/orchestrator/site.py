@@ -10,10 +10,9 @@ from typing import Any
 import structlog
 
 from neuroflow.cluster import site_limits_json
-from neuroflow.config.execution import Limits
 from neuroflow.domain import RunRecord, SiteLimits
-from neuroflow.orchestrator.admission import Admission, Placement
-from neuroflow.orchestrator.limits import effective_limits
+from neuroflow.orchestrator.admission import Admission
+from neuroflow.orchestrator.placement import Places
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 
@@ -57,27 +56,9 @@ def site_limits(services: Services) -> SiteLimits:
     return SiteLimits() if known is None else site_limits_json.from_json(known[0])
 
 
-def placement(services: Services, pipeline: Pipeline) -> Placement:
-    """Return where a pipeline's jobs go."""
-    site, own = services.config.cluster, pipeline.settings
-    return Placement(own.account or site.account, own.partition or site.partition, own.qos or site.qos)
-
-
-def limits_of(services: Services, pipeline: Pipeline) -> Limits:
-    """Return the largest request that a pipeline may make: of the configuration, and of SLURM itself."""
-    configured = services.config.cluster.limits
-    if services.where(pipeline) != "slurm":
-        return configured
-    where = placement(services, pipeline)
-    return effective_limits(configured, site_limits(services), partition=where.partition, qos=where.qos)
-
-
-def nodes_of(services: Services, pipeline: Pipeline) -> int | None:
-    """Return how many nodes a pipeline's partition has; None where that is not known."""
-    site = site_limits(services)
-    name = site.partition_name(placement(services, pipeline).partition)
-    limits = (site.partitions or {}).get(name or "")
-    return None if limits is None else limits.nodes
+def places(services: Services) -> Places:
+    """Return where jobs can go, as it is known now: to be read once for all that is decided at one time."""
+    return Places(services.config.cluster, site_limits(services))
 
 
 def array_size(services: Services, pipeline: Pipeline) -> int:
@@ -97,19 +78,19 @@ def admission(services: Services) -> Admission | None:
     counted = services.state.get_value(QUEUE_KEY)
     value: Mapping[str, Any] = {"jobs": [], "newest_attempt": 0} if counted is None else counted[0]
     return Admission(
-        site=site_limits(services),
+        places=places(services),
         queue={(account, qos): count for account, qos, count in value["jobs"]},
         since=services.state.count_attempts_since(value["newest_attempt"], where="slurm"),
-        placements={item.name: placement(services, item) for item in services.registry if _goes_there(services, item)},
         now=services.clock(),
     )
 
 
-def shorten(services: Services, run: RunRecord, pipeline: Pipeline) -> RunRecord:
+def shorten(services: Services, run: RunRecord, pipeline: Pipeline, *, where: Places) -> RunRecord:
     """Give a run the time that is left before a maintenance, where it may be that short, and say so."""
+    if services.where(pipeline) != "slurm":
+        return run
     asked = run.resources or pipeline.resources
-    now = admission(services)
-    request = asked if now is None else now.shortened(pipeline, asked)
+    request = Admission(places=where, queue={}, now=services.clock()).shortened(pipeline, asked)
     if request == asked:
         return run
     log.info("run.shortened", run_id=run.id, minutes=request.time_minutes, instead_of=asked.time_minutes)
@@ -120,7 +101,3 @@ def shorten(services: Services, run: RunRecord, pipeline: Pipeline) -> RunRecord
         reason=f"{request.time_minutes} min instead of {asked.time_minutes}: a maintenance begins after that",
     )
     return replace(run, resources=request)
-
-
-def _goes_there(services: Services, pipeline: Pipeline) -> bool:
-    return services.where(pipeline) == "slurm"

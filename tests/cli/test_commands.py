@@ -467,7 +467,7 @@ class TestOutput:
         assert plain_data(value) == {
             "at": "2026-03-01T00:00:00+00:00",
             "what": ["failed", "/x"],
-            "of": {"cpus": 1, "memory_mb": 2, "time_minutes": 3, "gpus": 0},
+            "of": {"cpus": 1, "memory_mb": 2, "time_minutes": 3, "gpus": 0, "partition": ""},
         }
 
     def test_control_characters_do_not_reach_the_terminal(self) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from neuroflow.cli.config_commands import config_group
 from neuroflow.cli.init_command import init_command
 from neuroflow.config import NeuroflowConfig
 from neuroflow.config.describe import describe_keys
+from neuroflow.config.schema import main_schema
 from neuroflow.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,7 +114,7 @@ def test_validate_finds_dependencies_in_a_circle(file: Path) -> None:
 def test_schema_is_json_schema() -> None:
     schema = json.loads(invoke(None, "schema").output)
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == set(NeuroflowConfig.model_fields)
+    assert set(schema["properties"]) == {"site", *NeuroflowConfig.model_fields}
 
 
 def test_schema_keys_lists_every_key() -> None:
@@ -151,16 +153,34 @@ def test_init_asks_nothing_and_writes_a_file_that_loads(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "study").iterdir() if path.name != "data"] == ["neuroflow.yaml"]
 
 
-def test_init_comments_every_key(tmp_path: Path) -> None:
+def test_init_writes_what_a_lab_must_decide(tmp_path: Path) -> None:
     init(tmp_path)
     text = (tmp_path / "neuroflow.yaml").read_text()
+    assert len(text.splitlines()) < 75
+    config = NeuroflowConfig.find_and_load(tmp_path / "neuroflow.yaml", environ={})
+    assert [scan.name for scan in config.protocol.required_scans] == ["T1w", "dwi"]
+    assert config.redis.url.get_secret_value() == "embedded"
+    for key in ("site:", "freesurfer_license:", "templateflow_home:", "image:", "max_concurrent:"):
+        assert f" {key}" in text
+    assert "docs/configuration.md" in text
+
+
+def test_the_short_file_validates_against_the_schema(tmp_path: Path) -> None:
+    init(tmp_path, "--site", "local")
+    text = (tmp_path / "neuroflow.yaml").read_text()
+    assert list(jsonschema.Draft202012Validator(main_schema()).iter_errors(yaml.safe_load(text))) == []
+
+
+def test_init_comments_every_key(tmp_path: Path) -> None:
+    init(tmp_path, "--all-keys")
+    text = (tmp_path / "neuroflow.yaml").read_text()
     for info in describe_keys(NeuroflowConfig):
-        if "[]" not in info.key and ".retry." not in info.key:
+        if "[]" not in info.key and ".retry." not in info.key and ".partitions." not in info.key:
             assert f" {info.key.rpartition('.')[2]}:" in text
 
 
 def test_the_commented_defaults_of_init_are_the_defaults(tmp_path: Path) -> None:
-    init(tmp_path)
+    init(tmp_path, "--all-keys")
     file = tmp_path / "neuroflow.yaml"
     plain = NeuroflowConfig.find_and_load(file, environ={})
     lines = file.read_text().splitlines()
@@ -193,7 +213,8 @@ def test_init_never_overwrites_without_force(tmp_path: Path) -> None:
     assert "--force" in error.hint
     assert file.read_text() == "precious\n"
     assert init(tmp_path, "--force").exit_code == 0
-    assert file.read_text().startswith("# The configuration of neuroflow.")
+    assert file.read_text().startswith("# The configuration of neuroflow")
+    assert (tmp_path / "neuroflow.yaml.old").read_text() == "precious\n"
 
 
 def test_init_leaves_a_dangling_link_alone(tmp_path: Path) -> None:
@@ -205,14 +226,16 @@ def test_init_leaves_a_dangling_link_alone(tmp_path: Path) -> None:
 def test_init_with_a_site(tmp_path: Path) -> None:
     (tmp_path / "site-configs").mkdir()
     (tmp_path / "site-configs" / "big.yaml").write_text("cluster: {name: big}\n")
-    assert init(tmp_path, "--site", "big").exit_code == 0
+    result = init(tmp_path, "--site", "big")
+    assert result.exit_code == 0
+    assert f"The site is that of {tmp_path / 'site-configs' / 'big.yaml'}" in result.output
     assert NeuroflowConfig.find_and_load(tmp_path / "neuroflow.yaml", environ={}).cluster.name == "big"
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--site", "nosuch"), "there is no site 'nosuch'"),
+        (("--site", "./nosuch.yaml"), "nosuch.yaml does not exist"),
         (("--work-root", "data/bids/work"), "is inside bids_root"),
         (("--bids-root", "a\nb: c"), "line break"),
         (("--bids-root", ""), "is empty"),

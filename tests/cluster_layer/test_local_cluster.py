@@ -62,7 +62,7 @@ def test_success(root: Path, cluster: LocalCluster) -> None:
     verdict = wait_for_verdict(cluster, attempt_of(job, job_id=job_id, where="local"))
     assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, job_id)
     assert (root / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").read_text() == "hello"
-    assert cluster.find([attempt_of(job, job_id=None, where="local")]).found == {job.token: job_id}
+    assert cluster.sight([attempt_of(job, job_id=None, where="local")])[job.token].job_id == job_id
 
 
 def test_failure_is_judged_at_once(root: Path, cluster: LocalCluster) -> None:
@@ -228,8 +228,9 @@ def test_secrets_stay_out_of_the_job(root: Path, cluster: LocalCluster, monkeypa
 
 
 def test_nothing_is_found_of_a_token_that_nobody_claimed(root: Path, cluster: LocalCluster) -> None:
-    found = cluster.find([attempt_of(python_job(root, WRITES), job_id=None, where="local")])
-    assert (found.answered, dict(found.found)) == (True, {})
+    job = python_job(root, WRITES)
+    seen = cluster.sight([attempt_of(job, job_id=None, where="local")])[job.token]
+    assert (seen.all_answered, seen.job_id) == (True, None)
 
 
 def test_the_command_line_is_shown(root: Path, cluster: LocalCluster) -> None:

@@ -171,11 +171,12 @@ def test_a_job_whose_id_was_lost_is_found_and_runs(root: Path) -> None:
     with pytest.raises(SubmissionUncertain):
         cluster.submit(job)
     lost = attempt_of(job, job_id=None)
-    found = cluster.find([lost, replace(lost, token="nf-never-submitted", folder=f"{job.folder}-never")])
-    assert found.answered
-    assert set(found.found) == {job.token}
-    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=found.found[job.token]))
-    assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, found.found[job.token])
+    never = replace(lost, token="nf-never-submitted", folder=f"{job.folder}-never")
+    seen = cluster.sight([lost, never])
+    found, nothing = seen[job.token].job_id, seen[never.token].job_id
+    assert (found is not None, nothing) == (True, None)
+    verdict = wait_for_verdict(cluster, attempt_of(job, job_id=found))
+    assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, found)
 
 
 def test_a_job_whose_id_was_lost_is_judged_by_its_name(root: Path, cluster: SlurmCluster) -> None:
@@ -279,8 +280,9 @@ def test_one_element_of_an_array_is_found_and_cancelled_and_its_siblings_are_lef
             replace(base, token=f"{name}-{index}", folder=f"{root}/{index}", array_token=name, array_index=index)
             for index in range(4)
         ]
-        found = cluster.find(elements)
-        assert dict(found.found) == {f"{name}-{index}": f"{array_id}_{index}" for index in range(4)}
+        seen = cluster.sight(elements)
+        found = {token: one.job_id for token, one in seen.items()}
+        assert found == {f"{name}-{index}": f"{array_id}_{index}" for index in range(4)}
         assert cluster.revoke(elements[1])
         cluster.cancel([elements[1]])
         known = [replace(one, job_id=f"{array_id}_{one.array_index}") for one in elements]

@@ -13,13 +13,14 @@ from neuroflow.cluster.site_limits import (
     minutes,
     parse_associations,
     parse_config,
+    parse_nodes,
     parse_partitions,
     parse_qos,
     parse_reservations,
 )
 from neuroflow.cluster.site_limits_json import from_json, to_json
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import Association, PartitionLimits, QosLimits, SiteLimits
+from neuroflow.domain import Association, NodeGroup, PartitionLimits, QosLimits, SiteLimits
 from tests.cluster_layer.builders import config_in
 from tests.cluster_layer.fakes import Answer, FakeTransport, hung
 from tests.cluster_layer.recordings import recorded
@@ -36,9 +37,9 @@ def test_the_controllers_configuration() -> None:
 def test_partitions() -> None:
     limits, nodes = parse_partitions(recorded("scontrol_partitions.txt"))
     assert limits == {
-        "main": PartitionLimits(time_minutes=2880, nodes=4, is_default=True),
-        "short": PartitionLimits(time_minutes=2, nodes=4),
-        "spot": PartitionLimits(time_minutes=1440, nodes=4),
+        "main": PartitionLimits(time_minutes=2880, nodes=4, is_default=True, tier=10),
+        "short": PartitionLimits(time_minutes=2, nodes=4, tier=20),
+        "spot": PartitionLimits(time_minutes=1440, nodes=4, preempt_mode="REQUEUE"),
     }
     assert set(nodes.values()) == {"n[1-4]"}
 
@@ -51,6 +52,28 @@ def test_partitions_with_other_limits() -> None:
         "capped": PartitionLimits(240, memory_mb=128000, cpus=32, nodes=100),
         "open": PartitionLimits(nodes=4),  # memory by core, and no limit of cores
         "bare": PartitionLimits(),
+    }
+
+
+def test_who_may_use_a_partition_and_whether_it_is_up() -> None:
+    limits, _ = parse_partitions(
+        "PartitionName=gpu AllowGroups=mri,staff AllowAccounts=lab,other AllowQos=normal PriorityTier=2 State=DRAIN\n"
+        "PartitionName=rest AllowGroups=ALL DenyAccounts=lab DenyQos=high,low State=DOWN PreemptMode=CANCEL\n"
+    )
+    gpu, rest = limits["gpu"], limits["rest"]
+    assert (gpu.groups, gpu.accounts, gpu.qos_names) == (("mri", "staff"), ("lab", "other"), ("normal",))
+    assert (gpu.tier, gpu.state, rest.state, rest.preempt_mode) == (2, "DRAIN", "DOWN", "CANCEL")
+    assert (rest.groups, rest.accounts, rest.qos_names) == (None, None, None)
+    assert (rest.denied_accounts, rest.denied_qos) == (("lab",), ("high", "low"))
+
+
+def test_kinds_of_nodes() -> None:
+    assert parse_nodes(recorded("sinfo_nodes.txt")) == {
+        name: (NodeGroup(16, 64000, nodes=4),) for name in ("main", "short", "spot")
+    }
+    assert parse_nodes(recorded("sinfo_nodes_by_hand.txt")) == {
+        "long": (NodeGroup(48, 192000, 90, features=("skylake", "ib")), NodeGroup(64, 1500000, 10, features=("ib",))),
+        "open": (NodeGroup(32, 256000, 4, "gpu:a100:4(S:0-1)", ("a100",)),),
     }
 
 
@@ -119,28 +142,37 @@ def all_limits() -> SiteLimits:
         reservations=recorded("scontrol_reservations_by_hand.txt"),
         associations=recorded("sacctmgr_associations_by_hand.txt"),
         qos=recorded("sacctmgr_qos_by_hand.txt"),
+        nodes=recorded("sinfo_nodes_by_hand.txt"),
     )
 
 
-def test_a_cluster_is_asked_in_five_calls(tmp_path: Path) -> None:
-    transport = FakeTransport(scontrol=answering, sacctmgr=answering)
+def test_a_cluster_is_asked_in_six_calls(tmp_path: Path) -> None:
+    transport = FakeTransport(scontrol=answering, sacctmgr=answering, sinfo=recorded("sinfo_nodes_by_hand.txt"))
     limits = SlurmCluster(config_in(tmp_path, kind="slurm"), transport=transport).site_limits()
     assert limits == all_limits()
-    assert sorted(transport.programs()) == ["sacctmgr"] * 2 + ["scontrol"] * 3
+    assert sorted(transport.programs()) == ["sacctmgr"] * 2 + ["scontrol"] * 3 + ["sinfo"]
+
+
+def test_the_users_groups_are_asked_for_where_a_partition_is_for_some_of_them(tmp_path: Path) -> None:
+    def scontrol(command: tuple[str, ...]) -> str:
+        return "PartitionName=gpu AllowGroups=mri\n" if "partition" in command else answering(command)
+
+    transport = FakeTransport(scontrol=scontrol, sacctmgr="", sinfo="", id="lab mri\n")
+    assert SlurmCluster(config_in(tmp_path, kind="slurm"), transport=transport).site_limits().groups == ("lab", "mri")
 
 
 def test_what_is_not_answered_is_not_known(tmp_path: Path) -> None:
     def scontrol(command: tuple[str, ...]) -> Answer | str:
         return hung() if "partition" in command else answering(command)
 
-    transport = FakeTransport(scontrol=scontrol, sacctmgr=hung())
+    transport = FakeTransport(scontrol=scontrol, sacctmgr=hung(), sinfo=hung())
     limits = SlurmCluster(config_in(tmp_path, kind="slurm"), transport=transport).site_limits()
-    assert (limits.partitions, limits.associations, limits.qos) == (None, None, None)
+    assert (limits.partitions, limits.nodes, limits.associations, limits.qos) == (None, None, None, None)
     assert (limits.max_array_size, len(limits.reservations or ())) == (10001, 5)
 
 
 def test_a_site_without_accounting_is_not_asked_for_accounts(tmp_path: Path) -> None:
-    transport = FakeTransport(scontrol=answering)
+    transport = FakeTransport(scontrol=answering, sinfo="")
     limits = SlurmCluster(config_in(tmp_path, kind="slurm", accounting=False), transport=transport).site_limits()
     assert (limits.associations, limits.qos) == (None, None)
 
@@ -150,7 +182,7 @@ def test_limits_outlive_json() -> None:
         assert from_json(json.loads(json.dumps(to_json(limits)))) == limits
 
 
-@pytest.mark.parametrize("part", ["partitions", "associations", "qos", "reservations", "max_job_count"])
+@pytest.mark.parametrize("part", ["partitions", "nodes", "associations", "qos", "reservations", "max_job_count"])
 def test_a_part_that_cannot_be_read_back_is_not_known(part: str) -> None:
     stored = {**to_json(all_limits()), part: "garbage", "of_a_later_release": 1}
     assert getattr(from_json(stored), part) is None

@@ -258,8 +258,9 @@ def test_an_element_whose_id_was_lost_is_found_by_the_arrays_name_and_its_index(
     transport = FakeTransport(
         squeue=squeue_line("605_1", "RUNNING", "nf-array"), sacct=sacct_line("605_2", "COMPLETED", "nf-array")
     )
-    found = cluster_with(tmp_path, transport).find([element(tmp_path, index, job_id=None) for index in (1, 2, 3)])
-    assert (found.answered, dict(found.found)) == (True, {"nf-1": "605_1", "nf-2": "605_2"})
+    seen = cluster_with(tmp_path, transport).sight([element(tmp_path, index, job_id=None) for index in (1, 2, 3)])
+    assert {token: one.job_id for token, one in seen.items()} == {"nf-1": "605_1", "nf-2": "605_2", "nf-3": None}
+    assert all(one.all_answered for one in seen.values())
     assert transport.calls[1][-2:] == ("--name", "nf-array")
 
 
@@ -335,17 +336,18 @@ def test_a_submission_that_may_be_under_way_is_not_asked_for_in_sacct(tmp_path: 
 
 def test_tokens_are_searched_in_squeue_then_in_sacct(tmp_path: Path) -> None:
     transport = FakeTransport(squeue=squeue_line("1", "PENDING", "a"), sacct=sacct_line("2", "COMPLETED", "b"))
-    attempts = [attempt(token=token, folder=str(tmp_path / token)) for token in "abc"]
-    found = cluster_with(tmp_path, transport).find(attempts)
-    assert (found.answered, dict(found.found)) == (True, {"a": "1", "b": "2"})
+    attempts = [attempt(token=token, job_id=None, folder=str(tmp_path / token)) for token in "abc"]
+    seen = cluster_with(tmp_path, transport).sight(attempts)
+    assert {token: one.job_id for token, one in seen.items()} == {"a": "1", "b": "2", "c": None}
+    assert seen["c"].all_answered
     assert transport.calls[1][-1] == "b,c"
 
 
 @pytest.mark.parametrize("silent", ["squeue", "sacct"])
 def test_a_search_without_both_answers_proves_no_absence(tmp_path: Path, silent: str) -> None:
     answers: dict[str, Any] = {"squeue": "", "sacct": "", silent: hung()}
-    found = cluster_with(tmp_path, FakeTransport(**answers)).find([attempt(folder=str(tmp_path))])
-    assert (found.answered, dict(found.found)) == (False, {})
+    seen = cluster_with(tmp_path, FakeTransport(**answers)).sight([attempt(job_id=None, folder=str(tmp_path))])
+    assert [(one.all_answered, one.job_id) for one in seen.values()] == [(False, None)]
 
 
 def test_jobs_are_cancelled_by_id_at_once_and_by_name_where_it_is_lost(tmp_path: Path) -> None:

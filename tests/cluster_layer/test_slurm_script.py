@@ -55,6 +55,36 @@ def test_the_script_is_the_recorded_one(tmp_path: Path) -> None:
     assert text == (RECORDED / "qsiprep.sbatch").read_text(encoding="utf-8")
 
 
+def test_what_the_cluster_the_chosen_partition_and_the_pipeline_say_is_put_together(tmp_path: Path) -> None:
+    job = job_in(
+        tmp_path,
+        resources=Resources(cpus=8, memory_mb=40_000, time_minutes=60, gpus=1, partition="gpu"),
+        settings=PipelineSettings(gres="gpu:a100:1", setup_lines=("module load cuda",), sbatch_lines=("--nice=9",)),
+    )
+    gpu = {"account": "gpulab", "constraint": "a100", "setup_lines": ["nvidia-smi"], "sbatch_lines": ["--exclusive"]}
+    text = render(
+        tmp_path,
+        job,
+        account="lab",
+        partition="auto",
+        scratch="$TMPDIR",
+        setup_lines=("module load apptainer",),
+        partitions={"gpu": {**gpu, "scratch": "$SLURM_TMPDIR"}},
+    )
+    options = [line for line in text.splitlines() if line.startswith("#SBATCH ")]
+    assert [line.removeprefix("#SBATCH --") for line in options[-6:]] == [
+        "account=gpulab",
+        "partition=gpu",
+        "constraint=a100",
+        "gres=gpu:a100:1",
+        "exclusive",
+        "nice=9",
+    ]
+    assert "--gpus-per-node" not in text
+    assert "module load apptainer\nnvidia-smi\nmodule load cuda\n" in text
+    assert 'export NEUROFLOW_SCRATCH="$SLURM_TMPDIR"\n' in text
+
+
 def array_in(
     root: Path, *, folder: str = "/data/o'neil lab/state/arrays/nf-array-qsiprep-0123456789ab"
 ) -> ArrayRequest:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from neuroflow.config.execution import PipelineSettings
+from neuroflow.config.execution import Cluster, PipelineSettings
 from neuroflow.domain import QosLimits, Reservation, Resources, RunRecord, RunStatus, SiteLimits
-from neuroflow.orchestrator.admission import Admission, Placement
+from neuroflow.orchestrator.admission import Admission
 from neuroflow.orchestrator.dispatch import Choice, choose_dispatch
+from neuroflow.orchestrator.placement import Places
 from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 from tests.orchestrator.builders import NOW, run, session, snapshot
 
@@ -18,8 +19,8 @@ PARC = "qsiparc"  # two hours
 
 
 def admission(site: SiteLimits, *, jobs_in_queue: int = 0) -> Admission:
-    everywhere = Placement("lab", "main", "normal")
-    return Admission(site, {("lab", "normal"): jobs_in_queue}, dict.fromkeys(get_registry().names(), everywhere), NOW)
+    places = Places(Cluster(kind="slurm", account="lab", partition="main", qos="normal"), site)
+    return Admission(places, {("lab", "normal"): jobs_in_queue}, NOW)
 
 
 def ready(pipeline: str, *run_ids: int) -> list[RunRecord]:
@@ -59,7 +60,7 @@ class TestSubmitLimit:
         assert choose(ready(RECON, 1, 2), None).run_ids == (1, 2)
 
     def test_a_pipeline_that_goes_elsewhere_needs_no_room(self) -> None:
-        now = replace(admission(self.LIMITED, jobs_in_queue=20), placements={RECON: Placement("lab", "main", "normal")})
+        now = admission(self.LIMITED, jobs_in_queue=20)
 
         assert choose([*ready(RECON, 1), *ready("bids_conversion", 2)], now).run_ids == (2,)
 

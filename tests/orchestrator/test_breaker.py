@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster.base import ArrayRequest, JobRequest, Lookup
+from neuroflow.cluster.base import ArrayRequest, JobRequest
 from neuroflow.config.recovery import Breaker
 from neuroflow.domain import (
     AttemptRecord,
@@ -100,9 +100,6 @@ class FakeCluster:
 
     def submit_array(self, array: ArrayRequest) -> list[str]:
         return [f"4711_{index}" for index, _ in enumerate(array.jobs)]
-
-    def find(self, attempts: Sequence[AttemptRecord]) -> Lookup:
-        return Lookup(True, {})
 
     def jobs_in_queue(self) -> None:
         return None
