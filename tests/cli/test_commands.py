@@ -364,6 +364,36 @@ class TestPipelines:
         with pending.state() as state:
             assert state.get_run(1).status is RunStatus.PENDING
 
+    def test_render_shows_the_job_of_a_run_that_does_not_exist(self, installation: Installation) -> None:
+        installation.config.write_text(f"{CONFIG}pipelines: {{qsiprep: {{version: 26.1.1}}}}\n")
+        text = installation.run("pipeline", "render", "qsiprep", "--subject", "sub-07", "--session", "ses-a").stdout
+        assert text.startswith("# a preview: the run does not exist, and its number 0 and the token nf-qsiprep-preview")
+        assert "# not in the database: subject 07, session a\n" in text
+        assert "--participant-label 07" in text
+        with installation.state() as state:
+            assert state.list_runs() == []
+
+    def test_render_knows_the_sessions_of_a_subject(self, pending: Installation) -> None:
+        text = pending.run("pipeline", "render", "bids_conversion", "--subject", "01").stdout
+        assert "not in the database" not in text
+        assert "heudiconv" in text
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["qsiprp", "--subject", "1"], "Did you mean 'qsiprep'"),
+            (["qsiprep"], "qsiprep needs a subject"),
+            (["qsiprep", "--subject", "99"], "no session of subject 99 is known, and --session names none"),
+            (["qsirecon", "--subject", "9", "--session", "a", "--session", "b"], "covers one session, and there are 2"),
+            (["qsiprep", "--subject", "a/b"], "is no label"),
+            (["1", "--subject", "01"], "has its subject and session already"),
+        ],
+    )
+    def test_render_says_what_it_needs(self, pending: Installation, arguments: list[str], words: str) -> None:
+        result = CliRunner().invoke(cli, ["--config", str(pending.config), "pipeline", "render", *arguments])
+        assert result.exit_code in (2, 3)
+        assert words in result.output
+
 
 class TestLogs:
     @pytest.fixture
