@@ -292,6 +292,7 @@ class TestRuns:
         text = failed.run("runs", "show", "1").stdout
         assert "attempt 1: failed on slurm as job 4711" in text
         assert "given up" in text
+        assert "2 cores, 4000 MiB, 60 min, 1 GPUs" in text
         report = failed.json("runs", "show", "1")
         assert report["run"]["status"] == "failed"
         assert len(report["attempts"]) == 1
@@ -492,12 +493,12 @@ class TestOutput:
         value = {
             "at": datetime(2026, 3, 1, tzinfo=UTC),
             "what": (RunStatus.FAILED, Path("/x")),
-            "of": Resources(1, 2, 3),
+            "of": Resources(1, 2, 3, partition="main"),
         }
         assert plain_data(value) == {
             "at": "2026-03-01T00:00:00+00:00",
             "what": ["failed", "/x"],
-            "of": {"cpus": 1, "memory_mb": 2, "time_minutes": 3, "gpus": 0},
+            "of": {"cpus": 1, "memory_mb": 2, "time_minutes": 3, "gpus": 0, "partition": "main"},
         }
 
     def test_control_characters_do_not_reach_the_terminal(self) -> None:
