@@ -19,6 +19,7 @@ from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.recovery_commands import recovery_group
 from neuroflow.cli.run_commands import runs_group
 from neuroflow.cli.scan_command import scan_command
+from neuroflow.cli.services_commands import services_group
 from neuroflow.cli.session_commands import session_group
 from neuroflow.cli.status_command import status_command
 from neuroflow.cli.subject_commands import subject_group
@@ -106,6 +107,7 @@ for _command in (
     run_group,
     runs_group,
     scan_command,
+    services_group,
     session_group,
     status_command,
     subject_group,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from neuroflow.cli.arguments import actor, examples, json_option, reason_option
+from neuroflow.cli.arguments import SESSION, SUBJECT, actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import one_line, plain_data, write_json, write_table, write_values
+from neuroflow.cli.output import escaped, one_line, plain_data, write_json, write_table, write_values
 from neuroflow.cli.status_command import OUTDATED
 
 
@@ -75,19 +75,48 @@ def show(app: AppContext, name: str, as_json: bool) -> None:
             write_values({key: ", ".join(value) if isinstance(value, list) else value})
 
 
-@pipeline_group.command("render", epilog=examples("neuroflow pipeline render 12"))
-@click.argument("run_id", type=int)
+@pipeline_group.command(
+    "render",
+    epilog=examples("neuroflow pipeline render qsiprep --subject 01 --session 02", "neuroflow pipeline render 12"),
+)
+@click.argument("what", metavar="PIPELINE|RUN")
+@click.option(
+    "--subject", type=SUBJECT, metavar="LABEL", help="With a pipeline's name: the subject of a run that need not exist."
+)
+@click.option(
+    "--session",
+    "sessions",
+    type=SESSION,
+    metavar="LABEL",
+    multiple=True,
+    help="Its session; of a subject's run several.",
+)
 @pass_app
-def render(app: AppContext, run_id: int) -> None:
-    """Show the job script and the command of a run's next attempt; nothing is written or submitted."""
+def render(app: AppContext, what: str, subject: str | None, sessions: tuple[str, ...]) -> None:
+    """Show the job script and the command of a pipeline's run, or of the next attempt of a run by its number.
+
+    Nothing is written or submitted.
+    """
     import shlex
 
+    from neuroflow.errors import UsageError
     from neuroflow.orchestrator.launch import Launcher
+    from neuroflow.orchestrator.preview import preview
 
     services = app.services()
-    run = services.state.get_run(run_id)
-    job = Launcher(services).prepare(run, token="nf-render")  # noqa: S106
-    click.echo(services.cluster(services.where(services.registry.get(run.pipeline))).render(job))
+    if what.isascii() and what.isdigit():
+        if subject or sessions:
+            raise UsageError(f"run {what} has its subject and session already; leave --subject and --session out")
+        job = Launcher(services).prepare(services.state.get_run(int(what)), token="nf-render")  # noqa: S106
+    else:
+        services.registry.get(what)
+        if subject is None:
+            raise UsageError(f"{what} needs a subject", hint=f"neuroflow pipeline render {what} --subject LABEL")
+        made = preview(services, what, subject=subject, sessions=sessions)
+        job = made.job
+        for note in made.notes:
+            click.echo(f"# {escaped(note)}")
+    click.echo(services.cluster(services.where(services.registry.get(job.pipeline))).render(job))
     click.echo("# the command inside the job:")
     click.echo(shlex.join(job.command))
 

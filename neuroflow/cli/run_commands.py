@@ -13,7 +13,7 @@ from neuroflow.cli.output import escaped, one_line, when, write_json, write_tabl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from neuroflow.domain import RunRecord, RunStatus
+    from neuroflow.domain import Resources, RunRecord, RunStatus
 
 
 @click.group("runs", epilog=examples("neuroflow runs list --status failed", "neuroflow runs show 12"))
@@ -97,10 +97,23 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
             + (f" {escaped(attempt.job_word)}" if attempt.job_word else "")
             + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
         )
-        write_values({"  folder": attempt.folder, "  host": attempt.host, "  message": one_line(attempt.message)})
+        write_values(
+            {
+                "  folder": attempt.folder,
+                "  request": _request(attempt.resources),
+                "  host": attempt.host,
+                "  message": one_line(attempt.message),
+            }
+        )
     for entry in audit:
         move = f" {entry.before or 'new'} -> {entry.after}" if entry.after else ""
         click.echo(f"{when(entry.at)} {entry.actor} {entry.event}{move}: {one_line(entry.reason)}")
+
+
+def _request(asked: Resources) -> str:
+    gpus = f", {asked.gpus} GPUs" if asked.gpus else ""
+    partition = f", in partition {escaped(asked.partition)}" if asked.partition else ""
+    return f"{asked.cpus} cores, {asked.memory_mb} MiB, {asked.time_minutes} min{gpus}{partition}"
 
 
 @runs_group.command("cancel", epilog=examples('neuroflow runs cancel 12 --reason "wrong session"'))

@@ -12,6 +12,7 @@ from neuroflow.cli.output import escaped
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.reconcile import PollReport
+    from neuroflow.orchestrator.services import Services
 
 
 @click.command("tick", epilog=examples("neuroflow tick", "*/5 * * * * neuroflow --config study/neuroflow.yaml tick"))
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
 def tick_command(app: AppContext) -> None:
     """Do one round without Redis or workers: scan, look at the jobs, start what is due.
 
-    Safe beside running workers. Exit code 1 when a cluster did not answer or a run could not be handed over.
+    Safe beside running workers; one that meets another tick at work does nothing. Exit code 1 when a
+    cluster did not answer or a run could not be handed over.
     """
+    from neuroflow.orchestrator.lease import lease
+
+    services = app.services()
+    with lease(services.state, "tick") as mine:
+        if mine:
+            _round(services)
+        else:
+            click.echo("another tick is at work; this one leaves everything to it")
+
+
+def _round(services: Services) -> None:
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
-    services = app.services()
     outcome, problems = discover(services)
     click.echo(f"scan: {outcome.found} sessions, {outcome.ready} ready, {len(problems)} problems")
     poll = poll_round(services, at_once=True)

@@ -10,6 +10,7 @@ _CODE_ROOT = str(Path(__file__).resolve().parents[2])
 _OURS = ("SUBMITIT_", "NEUROFLOW_")
 # A node's own binds and variables would change what a container sees, and from node to node.
 _RUNTIMES = ("APPTAINER_", "APPTAINERENV_", "SINGULARITY_", "SINGULARITYENV_")
+_GPUS = "CUDA_VISIBLE_DEVICES"
 _WHERE_FILES_GO = frozenset(
     f"{runtime}_{what}"
     for runtime in ("APPTAINER", "SINGULARITY")
@@ -18,12 +19,18 @@ _WHERE_FILES_GO = frozenset(
 
 
 def node_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return a node's variables without ours, and without those that change what a container sees."""
-    return {
+    """Return a node's variables without ours, and without those that change what a container sees.
+
+    But for the GPUs that SLURM gave to the job: where it names them only, and doesn't close the others, a tool in a
+    container has to be told, too.
+    """
+    kept = {
         name: value
         for name, value in environ.items()
         if name in _WHERE_FILES_GO or not name.startswith((*_OURS, *_RUNTIMES))
     }
+    gpus = environ.get(_GPUS)
+    return kept if gpus is None else kept | {f"{runtime}ENV_{_GPUS}": gpus for runtime in ("APPTAINER", "SINGULARITY")}
 
 
 def without_our_code(environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,28 @@ def render_script(pipeline: str, values: dict[str, Any], *, folder: Path | None 
     Raises:
         ClusterError: when a value holds a line break or control character, or the template is broken.
     """
+    names = (f"{pipeline}.sbatch.j2", BASE_NAME)
+    return render_template(names, values, what=f"the job script of {pipeline}", folder=folder)
+
+
+def render_template(names: Sequence[str], values: Mapping[str, Any], *, what: str, folder: Path | None = None) -> str:
+    """Return the text of the first of these templates that there is.
+
+    Args:
+        names: of files in the folder.
+        values: what the template prints.
+        what: is made, in words, for the error.
+        folder: of the templates; none: the one that neuroflow ships.
+
+    Raises:
+        ClusterError: when a value holds a line break or control character, or the template is broken.
+    """
     environment = _environment(folder or data_path("slurm"))
     try:
-        template = environment.select_template([f"{pipeline}.sbatch.j2", BASE_NAME])
-        return template.render(values)
+        return environment.select_template(list(names)).render(values)
     except (TemplateError, ValueError) as error:
         raise ClusterError(
-            f"the job script of {pipeline} can't be made: {error}",
+            f"{what} can't be made: {error}",
             hint="check the names of folders, and the values under `cluster` and `pipelines`",
         ) from error
 
@@ -47,7 +63,8 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(shell=shell, line=line, option=option, job_file=job_file, inside=inside)
+    filters = (shell, line, option, job_file, inside, cron, unit_word, unit_value)
+    environment.filters.update({one.__name__: one for one in filters})
     return environment
 
 
@@ -91,4 +108,25 @@ def inside(value: object) -> Safe:
     text = line(value)
     if '"' in text:
         raise ValueError(f"{text!r} holds a double quote; use an expression such as $SLURM_TMPDIR")
+    return Safe(f'"{text}"')
+
+
+def cron(value: object) -> Safe:
+    """Quote a value as one word of a crontab's command, where a bare `%` would end the line."""
+    return Safe(shell(value).replace("%", r"\%"))
+
+
+def unit_word(value: object) -> Safe:
+    """Quote a value as one word of a systemd command line, where `$` would name a variable.
+
+    https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#Command%20lines
+    """
+    return Safe(unit_value(value).replace("$", "$$"))
+
+
+def unit_value(value: object) -> Safe:
+    """Quote a value as one word of another systemd setting, such as Environment=."""
+    text = str(line(value))
+    for character, instead in (("\\", r"\\"), ('"', r"\""), ("%", "%%")):
+        text = text.replace(character, instead)
     return Safe(f'"{text}"')

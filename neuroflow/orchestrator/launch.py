@@ -62,6 +62,14 @@ class LaunchResult:
 
 
 @dataclass(frozen=True)
+class Covered:
+    """What a run covers: its sessions' labels, and the DICOM folder of the one of a conversion."""
+
+    sessions: tuple[str, ...]
+    source_path: str | None
+
+
+@dataclass(frozen=True)
 class Launcher:
     """Start runs; safe to call twice, late, or by two workers at once.
 
@@ -69,11 +77,12 @@ class Launcher:
     """
 
     services: Services
+    known_places: Places | None = None
 
     @cached_property
     def places(self) -> Places:
         """Return where jobs can go."""
-        return places(self.services)
+        return self.known_places or places(self.services)
 
     def launch(self, run_id: int) -> LaunchResult:
         """Take a run from pending to submitted, or find that another worker has."""
@@ -117,15 +126,20 @@ class Launcher:
         now = self.services.state.get_run(run_id)
         return LaunchResult(run_id, now.status, False, "not claimed: taken by another worker, not due, or at the limit")
 
-    def prepare(self, run: RunRecord, *, token: str) -> JobRequest:
+    def prepare(self, run: RunRecord, *, token: str, covered: Covered | None = None) -> JobRequest:
         """Build the job of a run's next attempt, without writing anything.
+
+        Args:
+            run: one that need not exist where `covered` is given.
+            token: the attempt's.
+            covered: what the run covers; read from the database where it is left out.
 
         Raises:
             AdapterError: when the configuration or the inputs don't allow it.
             PlacementError: when no partition takes it.
         """
         pipeline = self.services.registry.get(run.pipeline)
-        request = self._request(run, pipeline, token)
+        request = self._request(run, pipeline, token, covered or self._covered(run))
         container = get_adapter(pipeline.name).build(request)
         return JobRequest(
             token=token,
@@ -150,21 +164,24 @@ class Launcher:
             return clipped(asked, self.services.config.cluster.limits)
         return self.places.placed(pipeline, asked)
 
-    def _request(self, run: RunRecord, pipeline: Pipeline, token: str) -> RunRequest:
+    def _covered(self, run: RunRecord) -> Covered:
+        session = self.services.state.get_session(run.session_id) if run.session_id is not None else None
+        return Covered(self._sessions(run), session.path if session else None)
+
+    def _request(self, run: RunRecord, pipeline: Pipeline, token: str, covered: Covered) -> RunRequest:
         config = self.services.config
         settings = pipeline.settings
         slug = run.scope.replace("/", "_")
         run_folder = config.paths.work_root / pipeline.name / slug / f"run-{run.id}"
         resources = self._resources(run, pipeline)
-        session = self.services.state.get_session(run.session_id) if run.session_id is not None else None
         return RunRequest(
             run_id=run.id,
             token=token,
             pipeline=pipeline.name,
             subject=run.subject,
             session=run.session,
-            sessions=self._sessions(run),
-            source_path=session.path if session else None,
+            sessions=covered.sessions,
+            source_path=covered.source_path,
             resources=resources,
             settings=settings,
             image=settings.image,

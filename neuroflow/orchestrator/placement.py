@@ -33,7 +33,8 @@ class Places:
 
     cluster: ClusterSettings
     site: SiteLimits
-    # By pipeline: thousands of runs may ask for the same.
+    # By pipeline, and by its request: thousands of runs may ask for the same.
+    _found: dict[tuple[str, Resources], Placement] = field(default_factory=dict, compare=False, repr=False)
     _candidates: dict[str, tuple[Candidate, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, pipeline: Pipeline, request: Resources) -> Placement:
@@ -42,10 +43,13 @@ class Places:
         Raises:
             PlacementError: when `auto` finds no partition, for now or for good.
         """
-        settings = pipeline.settings
-        partition = self._chosen(pipeline, request) if self.is_auto(settings) else self._named(settings)
-        job = job_settings(self.cluster, settings, partition=partition)
-        return Placement(job.account, job.partition, job.qos)
+        key = (pipeline.name, request)
+        if key not in self._found:
+            settings = pipeline.settings
+            partition = self._chosen(pipeline, request) if self.is_auto(settings) else self._named(settings)
+            job = job_settings(self.cluster, settings, partition=partition)
+            self._found[key] = Placement(job.account, job.partition, job.qos)
+        return self._found[key]
 
     def is_auto(self, settings: PipelineSettings) -> bool:
         """Tell whether a pipeline's partition is chosen for each request."""

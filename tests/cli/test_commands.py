@@ -292,6 +292,7 @@ class TestRuns:
         text = failed.run("runs", "show", "1").stdout
         assert "attempt 1: failed on slurm as job 4711" in text
         assert "given up" in text
+        assert "2 cores, 4000 MiB, 60 min, 1 GPUs" in text
         report = failed.json("runs", "show", "1")
         assert report["run"]["status"] == "failed"
         assert len(report["attempts"]) == 1
@@ -363,6 +364,36 @@ class TestPipelines:
         assert list(attempts.iterdir()) == []
         with pending.state() as state:
             assert state.get_run(1).status is RunStatus.PENDING
+
+    def test_render_shows_the_job_of_a_run_that_does_not_exist(self, installation: Installation) -> None:
+        installation.config.write_text(f"{CONFIG}pipelines: {{qsiprep: {{version: 26.1.1}}}}\n")
+        text = installation.run("pipeline", "render", "qsiprep", "--subject", "sub-07", "--session", "ses-a").stdout
+        assert text.startswith("# a preview: the run does not exist, and its number 0 and the token nf-qsiprep-preview")
+        assert "# not in the database: subject 07, session a\n" in text
+        assert "--participant-label 07" in text
+        with installation.state() as state:
+            assert state.list_runs() == []
+
+    def test_render_knows_the_sessions_of_a_subject(self, pending: Installation) -> None:
+        text = pending.run("pipeline", "render", "bids_conversion", "--subject", "01").stdout
+        assert "not in the database" not in text
+        assert "heudiconv" in text
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["qsiprp", "--subject", "1"], "Did you mean 'qsiprep'"),
+            (["qsiprep"], "qsiprep needs a subject"),
+            (["qsiprep", "--subject", "99"], "no session of subject 99 is known, and --session names none"),
+            (["qsirecon", "--subject", "9", "--session", "a", "--session", "b"], "covers one session, and there are 2"),
+            (["qsiprep", "--subject", "a/b"], "is no label"),
+            (["1", "--subject", "01"], "has its subject and session already"),
+        ],
+    )
+    def test_render_says_what_it_needs(self, pending: Installation, arguments: list[str], words: str) -> None:
+        result = CliRunner().invoke(cli, ["--config", str(pending.config), "pipeline", "render", *arguments])
+        assert result.exit_code in (2, 3)
+        assert words in result.output
 
 
 class TestLogs:
@@ -462,12 +493,12 @@ class TestOutput:
         value = {
             "at": datetime(2026, 3, 1, tzinfo=UTC),
             "what": (RunStatus.FAILED, Path("/x")),
-            "of": Resources(1, 2, 3),
+            "of": Resources(1, 2, 3, partition="main"),
         }
         assert plain_data(value) == {
             "at": "2026-03-01T00:00:00+00:00",
             "what": ["failed", "/x"],
-            "of": {"cpus": 1, "memory_mb": 2, "time_minutes": 3, "gpus": 0, "partition": ""},
+            "of": {"cpus": 1, "memory_mb": 2, "time_minutes": 3, "gpus": 0, "partition": "main"},
         }
 
     def test_control_characters_do_not_reach_the_terminal(self) -> None:

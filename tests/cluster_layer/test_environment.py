@@ -38,6 +38,15 @@ def test_is_kept(name: str) -> None:
     assert node_environment({name: "x"}) == {name: "x"}
 
 
+def test_a_container_is_told_which_gpus_the_job_has() -> None:
+    found = node_environment({"CUDA_VISIBLE_DEVICES": "1,3", "APPTAINERENV_CUDA_VISIBLE_DEVICES": "0"})
+    assert found == {
+        "CUDA_VISIBLE_DEVICES": "1,3",
+        "APPTAINERENV_CUDA_VISIBLE_DEVICES": "1,3",
+        "SINGULARITYENV_CUDA_VISIBLE_DEVICES": "1,3",
+    }
+
+
 def test_only_our_own_entry_of_pythonpath_is_dropped() -> None:
     assert without_our_code({"PYTHONPATH": f"{ROOT}:/theirs:", "A": "x"}) == {"PYTHONPATH": "/theirs", "A": "x"}
     assert without_our_code({"PYTHONPATH": ROOT}) == {}

@@ -229,10 +229,10 @@ class TestTheRequestThatIsMade:
         assert places(partition=None, partitions={"long": {}}).placed(pipeline(), request()).partition == ""
 
     def test_the_gpus_of_the_partition_are_asked_for(self) -> None:
-        where = places(partitions={"gpu": {"gres": "gpu:v100:2"}})
-        assert where.placed(pipeline(partition="gpu"), request()).gpus == 2
-        assert where.placed(pipeline(partition="gpu", gpus=1), request(gpus=1)).gpus == 1
-        assert "for jobs on GPUs" in str(refused(request(), where))
+        own = {"gpu": {"gres": "gpu:v100:2"}}
+        assert places(partitions=own).placed(pipeline(partition="gpu"), request()).gpus == 2
+        assert places(partitions=own).placed(pipeline(partition="gpu", gpus=1), request(gpus=1)).gpus == 1
+        assert "for jobs on GPUs" in str(refused(request(), places(partitions=own)))
 
     def test_the_partitions_account_and_qos_count(self) -> None:
         where = places(account="lab", partitions={"normal": {"account": "mri", "qos": "day"}})
