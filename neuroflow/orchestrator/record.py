@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -28,6 +28,7 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.errors import ClusterError, StateError
+from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.retry import RetryContext, decide
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
@@ -112,6 +113,9 @@ class Recorder:
         record, container = evidence.record, evidence.container
         adapter = get_adapter(attempt.pipeline)
         result = adapter.result(container, record) if container is not None and record is not None else None
+        if result is not None and result.output_path is not None:
+            place = Place.of(self.services.config, where=attempt.where)
+            result = replace(result, output_path=place.names.here(result.output_path))
         failed = verdict.kind is VerdictKind.FAILED
         tail = record.stderr_tail if record is not None else ""
         return Ending(

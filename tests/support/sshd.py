@@ -57,9 +57,9 @@ class Sshd:
         path = os.environ["PATH"]
         (self.home / ".bash_profile").write_text(f"export PATH='{path}'\n{text}\n", encoding="utf-8")
 
-    def known_hosts(self, *, port: int | None = None, key: Path | None = None) -> Path:
-        """Write a file that knows this server, or says that it has another key."""
-        public = (key or self.host_key).with_suffix(".pub").read_text().split()
+    def known_hosts(self, *, port: int | None = None) -> Path:
+        """Write a file that knows this server, directly or through another port."""
+        public = self.host_key.with_suffix(".pub").read_text().split()
         path = self.folder / f"known_hosts-{port or self.port}"
         path.write_text(f"[127.0.0.1]:{port or self.port} {public[0]} {public[1]}\n", encoding="utf-8")
         return path
