@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from neuroflow.domain import AttemptStatus
+from neuroflow.orchestrator import lost
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import launch_all
 from tests.chain.fast_pipeline import FastSite
@@ -125,7 +126,10 @@ def places(sizes: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, bool, in
         yield 1 + number % 2, False, sizes[1 + number % 2][1] - left
 
 
-def test_a_submission_cut_at_any_place_runs_once(tmp_path: Path, sshd: Sshd, slurm: Slurm) -> None:
+def test_a_submission_cut_at_any_place_runs_once(
+    tmp_path: Path, sshd: Sshd, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost, "SUBMISSION_SLACK_SECONDS", 8.0)  # no slurmctld of a test needs half a minute
     with proxy_to(sshd.port) as proxy:
         quick = {"accounting_grace_seconds": 4, "command_timeout_seconds": 8}
         changes = {

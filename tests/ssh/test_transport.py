@@ -45,6 +45,9 @@ class TestAnswers:
         text = "line\n" * 100_000
         assert transport.run(("cat",), timeout=SECONDS, input=text).stdout == text
 
+    def test_a_command_may_leave_its_input_unread(self, transport: SshTransport) -> None:
+        assert transport.run(("sh", "-c", "exit 3"), timeout=SECONDS, input="x" * 8_000_000).exit_code == 3
+
     def test_much_on_both_streams_does_not_hang(self, transport: SshTransport) -> None:
         script = "head -c 400000 /dev/zero | tr '\\0' e >&2; head -c 3000000 /dev/zero | tr '\\0' o"
         done = transport.run(("sh", "-c", script), timeout=SECONDS)

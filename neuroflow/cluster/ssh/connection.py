@@ -173,7 +173,7 @@ class SshConnection:
         self._failures += 1
         self._refusal = error
         self._refused_until = self._clock() + (max(pause, _LASTING_PAUSE_SECONDS) if error.lasting else pause)
-        log.error("ssh.unreachable", host=self.name, lasting=error.lasting, error=str(error))
+        log.error("ssh.unreachable", host=self.name, lasting=error.lasting, error=str(error), hint=error.hint)
 
     def _connect_patiently(self) -> None:
         retrying = Retrying(

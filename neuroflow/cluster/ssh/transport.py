@@ -121,8 +121,11 @@ def _exchange(channel: Channel, command: RemoteCommand, raw: _Raw, unsent: bytes
     channel.exec_command(command.line())
     open_for_input = True
     while True:
-        if open_for_input and unsent and channel.send_ready():
-            unsent = unsent[channel.send(unsent[:_CHUNK_BYTES]) :]
+        try:
+            while unsent and channel.send_ready():
+                unsent = unsent[channel.send(unsent[:_CHUNK_BYTES]) :]
+        except OSError:  # it has ended, and needs no more; its exit code may be there
+            unsent = b""
         if open_for_input and not unsent:
             channel.shutdown_write()
             open_for_input = False
