@@ -11,7 +11,8 @@ NeuroflowError                 1   anything that a user can be told in one line
 │   └── BadInputError          6   inputs that the tool would refuse
 └── ClusterError               7   SLURM, submitit or a transport
     ├── CommandError           7   an external command that failed or hung
-    │   └── CallBudgetExhausted 7  a command that was not run: too many others were
+    │   ├── CallBudgetExhausted 7  a command that was not run: too many others were
+    │   └── HostUnreachable    7   a command or file of a host that can't be reached, or refuses us
     ├── SubmissionRefused      7   sbatch said no, and the job does not exist
     ├── PlacementError         7   a request that no partition takes
     ├── SubmissionUncertain    7   sbatch did not answer, the job may exist
@@ -118,6 +119,17 @@ class CallBudgetExhausted(CommandError):
 
     def __init__(self, message: str, *, command: tuple[str, ...], hint: str) -> None:
         super().__init__(message, command=command, exit_code=75, hint=hint)  # EX_TEMPFAIL
+
+
+class HostUnreachable(CommandError):
+    """Report a host that can't be reached, or refuses us: nothing was run there.
+
+    `lasting` tells what only a person can mend, such as an unknown host key, from what may pass by itself.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False, hint: str | None = None) -> None:
+        super().__init__(message, command=(), exit_code=255, hint=hint)  # as the program ssh says it
+        self.lasting = lasting
 
 
 class SubmissionRefused(ClusterError):

@@ -16,6 +16,7 @@ from tests.support import demo_images as images
 from tests.support import postgres as real_postgres
 from tests.support import redis_server as real_redis
 from tests.support import slurm as real_slurm
+from tests.support import sshd as real_sshd
 from tests.support.require import require
 
 ORDINARY_USER = "nfuser"  # made by tests/cluster/services.sh
@@ -24,6 +25,7 @@ MARKS_OF_FIXTURES = {
     "apptainer": ("apptainer",),
     "demo_images": ("apptainer", "slow"),
     "redis_server": ("redis",),
+    "sshd": ("ssh",),
     "postgres_url": ("postgres",),  # fresh_postgres needs it too
 }
 FOREIGN_PREFIXES = (
@@ -89,6 +91,14 @@ def postgres_url() -> Iterator[str]:
     require("postgres", real_postgres.find_postgres() is not None, real_postgres.HOW)
     with real_postgres.postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[real_sshd.Sshd]:
+    """A private sshd of this test session, which knows one key."""
+    require("ssh", real_sshd.find_sshd() is not None, real_sshd.HOW)
+    with real_sshd.running_sshd() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

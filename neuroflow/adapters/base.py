@@ -47,6 +47,7 @@ class RunRequest:
     output_dir: str
     attempt_folder: str
     python: str  # with neuroflow in it, where the attempt works
+    is_remote: bool = False  # the attempt works where this machine's own files are not seen
     ignore: tuple[str, ...] = ()  # globs of names that discovery left out, and so must the staging
 
     @property

@@ -65,7 +65,7 @@ def build(request: RunRequest) -> ContainerRun:
         "-ss",
         session,
         "-f",
-        mounts.add(HEURISTIC_TARGET, settings.heuristic or SHIPPED_HEURISTIC),
+        mounts.add(HEURISTIC_TARGET, _heuristic(request, settings)),
         "-c",
         "dcm2niix",
         # The files at the top of the dataset are written under a lock that outlives a killed job: not by HeudiConv.
@@ -97,9 +97,23 @@ def build(request: RunRequest) -> ContainerRun:
             before=(
                 own_command(request, "neuroflow.adapters.dataset", arguments=[str(request.paths.bids_root)]),
                 _staging(request, request.source_path, dicom),
+                *_copied_heuristic(request, settings),
             ),
         ),
     )
+
+
+def _heuristic(request: RunRequest, settings: BidsConversionSettings) -> str:
+    if settings.heuristic is not None:
+        return str(settings.heuristic)
+    return f"{request.work_dir}/heuristic-{request.token}.py" if request.is_remote else str(SHIPPED_HEURISTIC)
+
+
+def _copied_heuristic(request: RunRequest, settings: BidsConversionSettings) -> tuple[tuple[str, ...], ...]:
+    """Return the command that puts the shipped heuristic where the node sees it: it lies in another installation."""
+    if settings.heuristic is not None or not request.is_remote:
+        return ()
+    return (own_command(request, "neuroflow.adapters.heuristics", arguments=[_heuristic(request, settings)]),)
 
 
 def _check_output_folder(request: RunRequest) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,10 +13,12 @@ from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import one_line
 
 if TYPE_CHECKING:
+    from neuroflow.cluster.folders import Folders
     from neuroflow.core.state import StateManager
     from neuroflow.domain import AttemptRecord
+    from neuroflow.orchestrator.services import Services
 
-_PIECE_BYTES = 65_536
+_PIECE_BYTES = 1024 * 1024
 # The files may lie on a network file system, and the database is shared.
 _FOLLOW_SECONDS = 1.0
 
@@ -32,19 +33,19 @@ def logs_command(app: AppContext, run_id: int, follow: bool, number: int | None,
     """Show what the tool of a run wrote."""
     from neuroflow.errors import NotFoundError
 
-    state = app.services().state
+    services = app.services()
+    state = services.state
     name = "stderr.log" if stderr else "stdout.log"
     attempt = choose_attempt(state, run_id, number)
     if follow:
-        _follow(state, attempt, name, only=number is not None)
+        _follow(services, attempt, name, only=number is not None)
         return
-    path = Path(attempt.folder) / name
-    if not path.is_file():
+    path = f"{attempt.folder}/{name}"
+    if _copy(services.folders(attempt.where), path, 0) is None:
         raise NotFoundError(
             f"attempt {attempt.number} of run {run_id} has written no {name} (it is {attempt.status}): {path}",
             hint=f"see `neuroflow runs show {run_id}`",
         )
-    _copy(path, 0)
 
 
 def choose_attempt(state: StateManager, run_id: int, number: int | None) -> AttemptRecord:
@@ -65,17 +66,18 @@ def choose_attempt(state: StateManager, run_id: int, number: int | None) -> Atte
     return attempts[wanted]
 
 
-def _follow(state: StateManager, attempt: AttemptRecord, name: str, *, only: bool) -> None:
+def _follow(services: Services, attempt: AttemptRecord, name: str, *, only: bool) -> None:
     """Copy an attempt's file as it grows, then the next attempt's, until the run has ended."""
     from neuroflow.domain import OPEN_ATTEMPT_STATUSES, OPEN_RUN_STATUSES
 
+    state = services.state
     offset = 0
     said: set[int] = set()
     while True:
         # Asked before the file is read: what was written before the end is then shown for certain.
         run = state.get_run(attempt.run_id)
         present = state.get_attempt(attempt.id)
-        offset = _copy(Path(attempt.folder) / name, offset)
+        offset = _copy(services.folders(attempt.where), f"{attempt.folder}/{name}", offset) or offset
         # A cancelled run has ended, though its attempt stays open until a poll has seen the job end.
         if run.status not in OPEN_RUN_STATUSES:
             _say(f"run {run.id} {run.status}: {run.reason}")
@@ -99,16 +101,14 @@ def _say(text: str) -> None:
     click.echo(f"==> {one_line(text)} <==", err=True)
 
 
-def _copy(path: Path, offset: int) -> int:
-    """Copy a file to standard output from an offset on; return where it ended. A missing file is an empty one."""
+def _copy(folders: Folders, path: str, offset: int) -> int | None:
+    """Copy a file to standard output from an offset on; return where it ended, None for a file that is not there."""
     output = sys.stdout.buffer
     try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            while piece := stream.read(_PIECE_BYTES):
-                output.write(piece)
-                offset += len(piece)
+        while piece := folders.read_from(path, offset=offset, limit_bytes=_PIECE_BYTES):
+            output.write(piece)
+            offset += len(piece)
     except FileNotFoundError:
-        return offset
+        return None
     output.flush()
     return offset

@@ -72,7 +72,7 @@ def show(app: AppContext, what: str, as_json: bool) -> None:
     """Show what failed alike, with the end of one log."""
     services = app.services()
     letters = choose_letters(services.state, what)
-    example = example_of(services.state, letters)
+    example = example_of(services, letters)
     if as_json:
         write_json({"schema": 1, "groups": grouped(letters), "example": example})
         return

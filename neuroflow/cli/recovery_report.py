@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +13,10 @@ from neuroflow.cli.output import one_line, when, write_table, write_values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from neuroflow.cluster.folders import Folders
     from neuroflow.core.state import StateManager
     from neuroflow.domain import FailureClass, RunRecord
+    from neuroflow.orchestrator.services import Services
 
 _SIGNATURE = re.compile(r"[0-9a-f]{10}")
 _TAIL_LINES = 20
@@ -75,24 +76,23 @@ def choose_letters(state: StateManager, what: str) -> list[RunRecord]:
     )
 
 
-def example_of(state: StateManager, letters: Sequence[RunRecord]) -> Example:
+def example_of(services: Services, letters: Sequence[RunRecord]) -> Example:
     """Return the end of the newest log there is: of the tool's errors, or else of its output."""
     for run in letters[:_TAIL_LINES]:
-        attempt = state.latest_attempt(run.id)
+        attempt = services.state.latest_attempt(run.id)
+        if attempt is None:
+            continue
         for name in ("stderr.log", "stdout.log"):
-            path = Path(attempt.folder) / name if attempt is not None else None
-            tail = _tail(path) if path is not None else ()
+            path = f"{attempt.folder}/{name}"
+            tail = _tail(services.folders(attempt.where), path)
             if tail:
-                return Example(run.id, str(path), tail)
+                return Example(run.id, path, tail)
     return Example(letters[0].id, "", ())
 
 
-def _tail(path: Path) -> tuple[str, ...]:
+def _tail(folders: Folders, path: str) -> tuple[str, ...]:
     try:
-        with path.open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(stream.tell() - _TAIL_BYTES, 0))
-            text = stream.read(_TAIL_BYTES).decode("utf-8", errors="replace")
+        text = folders.read_from(path, offset=-_TAIL_BYTES, limit_bytes=_TAIL_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return ()
     return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-_TAIL_LINES:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from neuroflow.cluster.transport import CompletedCommand
-from neuroflow.errors import CallBudgetExhausted, CommandError, SubmissionRefused, SubmissionUncertain
+from neuroflow.errors import CallBudgetExhausted, CommandError, HostUnreachable, SubmissionRefused, SubmissionUncertain
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?", re.ASCII)
 
@@ -62,7 +62,7 @@ def job_id_of(answer: CompletedCommand) -> str:
 
 def translated(error: CommandError) -> SubmissionRefused | SubmissionUncertain:
     """Say what it means that sbatch did not start, or did not end in time."""
-    if isinstance(error, CallBudgetExhausted):
+    if isinstance(error, (CallBudgetExhausted, HostUnreachable)):
         return SubmissionRefused(str(error), transient=True, hint=error.hint)
     if error.timed_out:
         return SubmissionUncertain(

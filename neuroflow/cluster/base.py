@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from neuroflow.cluster.folders import Folders
 from neuroflow.cluster.local import LocalCluster
+from neuroflow.cluster.login_node import LoginNode
 from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
@@ -19,6 +21,11 @@ __all__ = ["ArrayRequest", "Cluster", "JobRequest", "get_cluster"]
 
 class Cluster(Protocol):
     """Execute attempts, each once, and tell what became of them."""
+
+    @property
+    def folders(self) -> Folders:
+        """The folders of its attempts, by the names that it knows them by."""
+        ...
 
     def submit(self, job: JobRequest) -> str:
         """Hand a job over and return its id.
@@ -75,8 +82,14 @@ class Cluster(Protocol):
         ...
 
 
-def get_cluster(config: NeuroflowConfig, *, transport: Transport | None = None) -> Cluster:
-    """Return the cluster that a configuration names."""
+def get_cluster(
+    config: NeuroflowConfig, *, transport: Transport | None = None, login_node: LoginNode | None = None
+) -> Cluster:
+    """Return the cluster that a configuration names.
+
+    Args:
+        transport: instead of the login node's own.
+    """
     if config.cluster.kind == "slurm":
-        return SlurmCluster(config, transport=transport)
+        return SlurmCluster(config, transport=transport, login_node=login_node)
     return LocalCluster(config)

@@ -77,7 +77,16 @@ def holder(folder: Path, *, wait_seconds: float = 0.0) -> str | None:
 def claimed_job_id(folder: Path) -> str | None:
     """Return the id of the job that executes a folder, where there is one that can be read."""
     with suppress(OSError):
-        text = holder(folder)
-        if text and _JOB_ID.fullmatch(text):
-            return text
+        return job_id_in((holder(folder) or "").encode())
     return None
+
+
+def job_id_in(claim: bytes | None) -> str | None:
+    """Return the job id that the content of a claim file names, None where it names none."""
+    text = (claim or b"").decode("ascii", errors="replace").strip()
+    return text if _JOB_ID.fullmatch(text) else None
+
+
+def is_revoked(claim: bytes | None) -> bool:
+    """Tell whether the content of a claim file says that no job may ever have the folder."""
+    return (claim or b"").strip() == REVOKED.encode()

@@ -21,6 +21,7 @@ from submitit.local import local as submitit_local
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.fence import fence
+from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.process_table import (
     is_alive,
@@ -32,9 +33,9 @@ from neuroflow.cluster.process_table import (
     state_here,
     write_place,
 )
-from neuroflow.cluster.records import read_exit_record, write_job
+from neuroflow.cluster.records import attempt_files, read_exit_record
 from neuroflow.cluster.request import ArrayRequest, JobRequest
-from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, write_payload
+from neuroflow.cluster.submit import PAYLOAD_NAME, check_folder, code_path, payload_file
 from neuroflow.cluster.transport import scrubbed
 from neuroflow.domain import AccountingRow, AttemptRecord, ExitRecord, JobState, QueueRow, Sighting, SiteLimits
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
@@ -66,7 +67,9 @@ class LocalExecutor(submitit_local.LocalExecutor):
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         (delayed,) = delayed_submissions
-        write_payload(self.folder, delayed, time_minutes=self._job.resources.time_minutes)
+        files = attempt_files(self._job, time_limit_seconds=self._job.resources.time_minutes * 60.0)
+        files[PAYLOAD_NAME] = payload_file(delayed, time_minutes=self._job.resources.time_minutes)
+        LocalFolders().make({self._job.folder: files})
         # submitit looks for a file named by a job id; the token serves, being known before the process is.
         link = self.folder / f"{self._job.token}_submitted.pkl"
         link.unlink(missing_ok=True)
@@ -89,13 +92,12 @@ class LocalCluster:
     """Execute attempts as processes of this machine."""
 
     def __init__(self, config: NeuroflowConfig) -> None:
+        self.folders = LocalFolders()
         self._settings = config.cluster
 
     def submit(self, job: JobRequest) -> str:
         """Start the job's process and return its name, `<pid>:<start time>`."""
         check_folder(job.folder)
-        folder = Path(job.folder)
-        write_job(folder, job, time_limit_seconds=job.resources.time_minutes * 60.0)
         executor = LocalExecutor(job, scratch=_expanded(self._settings.scratch))
         return str(executor.submit(payload, job.folder).job_id)
 
@@ -126,13 +128,11 @@ class LocalCluster:
 
     def revoke(self, attempt: AttemptRecord) -> bool:
         """Take the claim of a folder that no process has; False when one has."""
-        folder = Path(attempt.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return claim.take(folder, claim.REVOKED)
+        return self.folders.revoke(attempt.folder)
 
     def retire(self, attempts: Sequence[AttemptRecord]) -> None:
         """Fence attempts, and kill what is left of their processes on this machine."""
-        fence(attempts)
+        fence(attempts, folders=self.folders)
         for attempt in attempts:
             job_id = _job_id(attempt)
             if job_id is not None and state_here(Path(attempt.folder), job_id) is not None:

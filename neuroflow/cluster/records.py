@@ -10,27 +10,35 @@ from typing import Any
 
 import structlog
 
-from neuroflow.cluster.files import read_own_file, write_json
+from neuroflow.cluster.container_record import FILE_NAME as CONTAINER_NAME
+from neuroflow.cluster.container_record import container_record
+from neuroflow.cluster.files import json_bytes
+from neuroflow.cluster.folders import FileLook, look_at
 from neuroflow.cluster.job import JOB_NAME, RECORD_NAME, SCHEMA
 from neuroflow.cluster.request import JobRequest
 from neuroflow.domain import ExitRecord
 
 log = structlog.get_logger(__name__)
 
-_RECORD_LIMIT_BYTES = 1024 * 1024
 _TEXT_LIMIT = 64 * 1024
 _LIST_LIMIT = 1000
 
 
-def write_job(folder: Path, job: JobRequest, *, time_limit_seconds: float | None = None) -> None:
-    """Write `job.json`.
+def attempt_files(job: JobRequest, *, time_limit_seconds: float | None = None) -> dict[str, bytes]:
+    """Return the files of an attempt's folder that say what is to run.
 
     Args:
         time_limit_seconds: after which the job ends its command itself, where no scheduler does.
     """
+    return {
+        JOB_NAME: _job_file(job, time_limit_seconds=time_limit_seconds),
+        CONTAINER_NAME: container_record(job.run),
+    }
+
+
+def _job_file(job: JobRequest, *, time_limit_seconds: float | None) -> bytes:
     run = job.run
-    write_json(
-        folder / JOB_NAME,
+    return json_bytes(
         {
             "schema": SCHEMA,
             "token": job.token,
@@ -53,17 +61,22 @@ def write_job(folder: Path, job: JobRequest, *, time_limit_seconds: float | None
 
 
 def read_exit_record(folder: str | Path, *, token: str) -> ExitRecord | None:
+    """Return the exit record of an attempt in a folder of this machine; see `parse_exit_record`."""
+    return parse_exit_record(look_at(Path(folder) / RECORD_NAME), token=token)
+
+
+def parse_exit_record(look: FileLook, *, token: str) -> ExitRecord | None:
     """Return the exit record of an attempt, or None: one that is missing or malformed is no verdict."""
-    path = Path(folder) / RECORD_NAME
     try:
-        raw = json.loads(read_own_file(path, limit_bytes=_RECORD_LIMIT_BYTES))
-        record = _checked(raw)
+        if look.problem:
+            raise ValueError(look.problem)
+        if look.data is None:
+            return None
+        record = _checked(json.loads(look.data))
         if record.token != token:
             raise ValueError(f"it belongs to '{record.token}'")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("exit_record.unusable", path=str(path), token=token, problem=str(error))
+    except (ValueError, RecursionError) as error:
+        log.warning("exit_record.unusable", token=token, problem=str(error))
         return None
     return record
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from neuroflow.errors import CommandError, SubmissionRefused
+from neuroflow.errors import CommandError, HostUnreachable, SubmissionRefused
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,8 @@ def submission_is_safe(error: BaseException) -> bool:
 
 def idempotent_is_safe(error: BaseException) -> bool:
     """Tell whether a call that changes nothing the second time, such as scancel, may be made again now."""
+    if isinstance(error, HostUnreachable):
+        return not error.lasting
     return isinstance(error, CommandError) and error.returncode != 127  # not where the program is missing
 
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from neuroflow.cluster import claim, site_limits
 from neuroflow.cluster.fence import fence
-from neuroflow.cluster.files import write_atomically
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.job_index import JobIndex
+from neuroflow.cluster.login_node import LoginNode, get_login_node
 from neuroflow.cluster.queue_query import is_listed
-from neuroflow.cluster.records import write_job
 from neuroflow.cluster.repeat import idempotent_is_safe, repeated
 from neuroflow.cluster.request import ArrayRequest, JobRequest
-from neuroflow.cluster.submit import ELEMENTS_NAME, SlurmExecutor, check_folder, jobs_of, script_text
-from neuroflow.cluster.transport import LocalTransport, Transport
+from neuroflow.cluster.submit import SlurmExecutor, check_folder, jobs_of, script_text
+from neuroflow.cluster.transport import Transport
 from neuroflow.cluster.witnesses import Witnesses
 from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
 from neuroflow.errors import ClusterError, CommandError, SubmissionRefused
@@ -54,14 +50,17 @@ class SlurmCluster:
         config: NeuroflowConfig,
         *,
         transport: Transport | None = None,
+        login_node: LoginNode | None = None,
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        node = login_node or get_login_node(config)
+        self.folders = node.folders
         self._settings = config.cluster
-        self._transport: Transport = transport or LocalTransport()
+        self._transport: Transport = transport or node.transport
         self._sleep = sleep
-        self._user = pwd.getpwuid(os.getuid()).pw_name
-        self._witnesses = Witnesses(config.cluster, user=self._user, run=self._run, clock=clock)
+        self._user = node.user
+        self._witnesses = Witnesses(config.cluster, user=self._user, run=self._run, folders=self.folders, clock=clock)
 
     # --- submitting ---
 
@@ -73,12 +72,10 @@ class SlurmCluster:
     def submit_array(self, array: ArrayRequest) -> list[str]:
         """Write the folders of an array and of its elements, call sbatch once, and return the elements' job ids."""
         executor = self._prepared(array)
-        names = "".join(f"{Path(job.folder).name}\n" for job in array.jobs)
-        write_atomically(Path(array.folder) / ELEMENTS_NAME, names.encode())
         return [str(job.job_id) for job in executor.submit_array([partial(payload, job.folder) for job in array.jobs])]
 
     def _prepared(self, what: JobRequest | ArrayRequest) -> SlurmExecutor:
-        """Check what is to be submitted, write the folder of each of its jobs, and return what submits it.
+        """Check what is to be submitted, and return what writes the folder of each of its jobs and submits it.
 
         Raises:
             SubmissionRefused: when a name or value can't be written; nothing has been then.
@@ -90,9 +87,7 @@ class SlurmCluster:
             script_text(what, self._settings)
         except ClusterError as error:
             raise SubmissionRefused(str(error), transient=False, hint=error.hint) from error
-        for job in jobs:
-            write_job(Path(job.folder), job)
-        return SlurmExecutor(what, self._settings, transport=self._transport, sleep=self._sleep)
+        return SlurmExecutor(what, self._settings, transport=self._transport, folders=self.folders, sleep=self._sleep)
 
     def render(self, job: JobRequest) -> str:
         """Return the sbatch script."""
@@ -100,9 +95,7 @@ class SlurmCluster:
 
     def revoke(self, attempt: AttemptRecord) -> bool:
         """Take the claim of a folder that no job has; False when one has."""
-        folder = Path(attempt.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return claim.take(folder, claim.REVOKED)
+        return self.folders.revoke(attempt.folder)
 
     def cancel(self, attempts: Sequence[AttemptRecord]) -> None:
         """Cancel jobs by id in one call, and by name where the id is not known.
@@ -110,7 +103,7 @@ class SlurmCluster:
         An element of an array shares its name with its siblings: without an id it is looked up first, and left to
         `revoke` where squeue does not list it.
         """
-        ids = {attempt.token: job_id for attempt in attempts if (job_id := _job_id(attempt)) is not None}
+        ids = self._job_ids(attempts)
         unknown = [attempt for attempt in attempts if attempt.token not in ids]
         elements = [attempt for attempt in unknown if attempt.array_token is not None]
         self._cancel_ids(ids.values())
@@ -126,8 +119,9 @@ class SlurmCluster:
 
         An attempt whose job's id is not known needs the fence alone: a job that has started has claimed its folder.
         """
-        fence(attempts)  # first: should the controller not answer, no job of them works all the same
-        ids = {job_id for attempt in attempts if (job_id := self._own_job_id(attempt)) is not None}
+        fence(attempts, folders=self.folders)  # first: should the controller not answer, none works all the same
+        known = self._job_ids(attempts)
+        ids = {known[attempt.token] for attempt in attempts if self._is_own(attempt, known.get(attempt.token))}
         if not ids:
             return
         answer = self._transport.run(("scancel", *sorted(ids)), timeout=self._settings.command_timeout_seconds)
@@ -135,11 +129,18 @@ class SlurmCluster:
         if answer.exit_code < 0 or not all(_NOT_THERE.search(line) for line in told):
             answer.check()
 
-    def _own_job_id(self, attempt: AttemptRecord) -> str | None:
-        """Return an attempt's job, unless squeue has shown another job by that id: ids are given out again."""
-        job_id = _job_id(attempt)
-        name = self._witnesses.name_of(job_id) if job_id is not None else None
-        return job_id if name in (None, attempt.job_name) else None
+    def _is_own(self, attempt: AttemptRecord, job_id: str | None) -> bool:
+        """Tell whether a job is an attempt's; not where squeue has shown another one by that id, given out again."""
+        return job_id is not None and self._witnesses.name_of(job_id) in (None, attempt.job_name)
+
+    def _job_ids(self, attempts: Sequence[AttemptRecord]) -> dict[str, str]:
+        """Return, by token, the jobs of attempts: whoever claimed the folder, or else the one that sbatch named."""
+        looks = self.folders.look([attempt.folder for attempt in attempts], [claim.FILE_NAME])
+        ids = {
+            attempt.token: claim.job_id_in(looks[attempt.folder][claim.FILE_NAME].data) or attempt.job_id
+            for attempt in attempts
+        }
+        return {token: job_id for token, job_id in ids.items() if job_id is not None}
 
     def _cancel_ids(self, job_ids: Iterable[str]) -> None:
         distinct = sorted(set(job_ids))
@@ -190,8 +191,3 @@ class SlurmCluster:
 
     def _run(self, command: tuple[str, ...]) -> str:
         return self._transport.run(command, timeout=self._settings.command_timeout_seconds).check().stdout
-
-
-def _job_id(attempt: AttemptRecord) -> str | None:
-    """Return the job that executes an attempt: whoever claimed its folder, or else the one that sbatch named."""
-    return claim.claimed_job_id(Path(attempt.folder)) or attempt.job_id

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import structlog
 
-from neuroflow.cluster.files import read_own_tail
+from neuroflow.cluster.folders import FileLook
 
 log = structlog.get_logger(__name__)
 
-_TAIL_BYTES = 64 * 1024
+TAIL_BYTES = 64 * 1024
 # Not at a line's start only: the daemon's lines may cut into others. `at some point` is said of page cache as well.
 _OVER_MEMORY = re.compile(
     rb"slurmstepd[^:\n]{0,80}: error: "
@@ -28,13 +28,9 @@ def step_log(folder: str | Path, job_id: str) -> Path:
     return Path(folder) / f"{job_id}_0_log.err"
 
 
-def over_memory(path: Path) -> str:
+def over_memory(look: FileLook, *, path: str) -> str:
     """Return the words in which the step daemon ended a job above its memory request; nothing where it did not."""
-    try:
-        found = _OVER_MEMORY.search(read_own_tail(path, limit_bytes=_TAIL_BYTES))
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError) as error:
-        log.warning("step_log.unusable", path=str(path), problem=str(error))
-        return ""
+    if look.problem:
+        log.warning("step_log.unusable", path=path, problem=look.problem)
+    found = _OVER_MEMORY.search(look.data or b"")
     return found[1].decode("utf-8", errors="replace") if found else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import sys
 import sysconfig
@@ -18,7 +19,8 @@ from submitit.core.utils import DelayedSubmission
 from submitit.slurm import slurm as submitit_slurm
 
 from neuroflow.cluster.answers import job_id_of, translated
-from neuroflow.cluster.files import write_atomically
+from neuroflow.cluster.folders import Folders
+from neuroflow.cluster.records import attempt_files
 from neuroflow.cluster.repeat import repeated, submission_is_safe
 from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.template import render_script
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 PAYLOAD_NAME = "payload.pkl"
 SCRIPT_NAME = "submission.sh"
 ELEMENTS_NAME = "elements"  # of an array: one line each, the name of its attempt's folder
+_PICKLE_PROTOCOL = 4  # the cluster's Python may be older than this one
 # SLURM may send the warning a minute early: in a short job it would come before the tool has started.
 _EARLY_SECONDS = 60
 _EXCLUDE = re.compile(r"(?:#SBATCH\s+)?(?:--exclude[= ]|-x ?)(\S+)")
@@ -58,12 +61,14 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
         settings: ClusterSettings,
         *,
         transport: Transport,
+        folders: Folders,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(what.folder)
         self._what = what
         self._settings = settings
         self._transport = transport
+        self._folders = folders
         self._sleep = sleep
 
     @classmethod
@@ -73,8 +78,8 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         jobs = jobs_of(self._what)
-        for job, delayed in zip(jobs, delayed_submissions, strict=True):
-            write_payload(Path(job.folder), delayed, time_minutes=job.resources.time_minutes)
+        # In one call: the folders may lie on another machine.
+        self._folders.make(self._files(delayed_submissions))
         submitted = self._submit_command(self._submitit_command_str)
         if isinstance(self._what, JobRequest):
             return [submitted]
@@ -83,10 +88,23 @@ class SlurmExecutor(submitit_slurm.SlurmExecutor):
             self.job_class(folder=job.folder, job_id=job_id, tasks=[0]) for job, job_id in zip(jobs, ids, strict=True)
         ]
 
+    def _files(self, delayed_submissions: Sequence[DelayedSubmission]) -> dict[str, dict[str, bytes]]:
+        """Return what is to lie in which folder before sbatch is called."""
+        files = {
+            job.folder: {
+                **attempt_files(job),
+                PAYLOAD_NAME: payload_file(delayed, time_minutes=job.resources.time_minutes),
+            }
+            for job, delayed in zip(jobs_of(self._what), delayed_submissions, strict=True)
+        }
+        own = files.setdefault(self._what.folder, {})
+        own[SCRIPT_NAME] = self._make_submission_file_text(self._submitit_command_str, "").encode()
+        if isinstance(self._what, ArrayRequest):
+            own[ELEMENTS_NAME] = "".join(f"{Path(job.folder).name}\n" for job in self._what.jobs).encode()
+        return files
+
     def _submit_command(self, command: str) -> Job[Any]:
-        text = self._make_submission_file_text(command, "")
         script = self.folder / SCRIPT_NAME
-        write_atomically(script, text.encode())
         job_id = repeated(lambda: self._sbatch(script), safe=submission_is_safe, sleep=self._sleep)
         return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
 
@@ -175,13 +193,10 @@ def code_path() -> str | None:
     return None if root in installed else str(root)
 
 
-def write_payload(folder: Path, delayed: DelayedSubmission, *, time_minutes: int) -> None:
-    """Write the pickled payload, closed to other users."""
+def payload_file(delayed: DelayedSubmission, *, time_minutes: int) -> bytes:
+    """Return the pickled payload: the name of a function of ours, and its argument."""
     delayed.set_timeout(time_minutes, 0)
-    temporary = folder / f".{PAYLOAD_NAME}.tmp"
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    delayed.dump(temporary)
-    temporary.rename(folder / PAYLOAD_NAME)
+    return pickle.dumps(delayed, protocol=_PICKLE_PROTOCOL)
 
 
 def check_folder(folder: str, *, forbidden: Sequence[str] = ("%", "\\")) -> None:

@@ -16,10 +16,12 @@ from neuroflow.errors import CommandError
 
 # Everything else stays behind: SBATCH_* would override the script's own lines, SLURM_* and APPTAINER_* would
 # follow the jobs, and NEUROFLOW_* holds passwords.
-_KEPT = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|SLURM_CONF|KRB5CCNAME|"
-    r"MODULEPATH|MODULESHOME|MODULES_\w+|LMOD_\w+|BASH_FUNC_(?:module|ml|_module_raw)(?:%%|\(\))"
+# As a pattern of the shell; `*` stands for letters, digits and underscores.
+KEPT_VARIABLES = (
+    "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_*|TZ|TMPDIR|LD_LIBRARY_PATH|SLURM_CONF|KRB5CCNAME|"
+    "MODULEPATH|MODULESHOME|MODULES_*|LMOD_*"
 )
+_KEPT = re.compile(KEPT_VARIABLES.replace("*", r"\w+") + r"|BASH_FUNC_(?:module|ml|_module_raw)(?:%%|\(\))")
 _KILLED_READ_SECONDS = 5.0
 
 

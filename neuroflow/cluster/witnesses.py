@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.accounting_query import parse_sacct, sacct_command
+from neuroflow.cluster.folders import FileLook, Folders
+from neuroflow.cluster.job import RECORD_NAME
 from neuroflow.cluster.job_index import JobIndex, pick_accounted, pick_queued
 from neuroflow.cluster.queue_query import is_listed, parse_squeue, squeue_command
-from neuroflow.cluster.records import read_exit_record
-from neuroflow.cluster.step_log import over_memory, step_log
+from neuroflow.cluster.records import parse_exit_record
+from neuroflow.cluster.step_log import TAIL_BYTES, over_memory, step_log
 from neuroflow.config.execution import Cluster as ClusterSettings
 from neuroflow.domain import AccountingRow, AttemptRecord, AttemptStatus, ExitRecord, JobState, QueueRow, Sighting
-from neuroflow.errors import CommandError
+from neuroflow.errors import ClusterError, CommandError
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,7 @@ class _Look:
     record: ExitRecord | None
     claimed: str | None  # the job that claimed its folder
     row: QueueRow | None
+    revoked: bool  # its claim says that no job may ever have the folder
 
     @property
     def token(self) -> str:
@@ -56,11 +57,13 @@ class Witnesses:
         *,
         user: str,
         run: Callable[[tuple[str, ...]], str],
+        folders: Folders,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._user = user
         self._run = run
+        self._folders = folders
         self._clock = clock
         # By squeue's last answer:
         self._jobs_in_queue: Mapping[tuple[str, str], int] | None = None
@@ -96,13 +99,39 @@ class Witnesses:
         if not attempts:
             return {}
         queue = self._queue()
-        looks = [_look(attempt, queue or JobIndex(())) for attempt in attempts]
+        try:
+            looks = self._looks(attempts, queue or JobIndex(()))
+        except ClusterError as error:  # an exit record that could not be asked for is not one that is missing
+            log.warning("slurm.folders_silent", error=str(error))
+            return {attempt.token: _silence(attempt) for attempt in attempts}
         asked = [look for look in looks if queue is not None and self._needs_accounting(look)]
         accounting = self._accounting(asked) if asked else None
         sightings = {look.token: self._sighting(look, queue_answered=queue is not None) for look in looks}
         for look in asked:
             sightings[look.token] = _with_accounting(sightings[look.token], look, accounting)
-        return {look.token: _with_step_log(sightings[look.token], look) for look in looks}
+        return sightings | self._with_step_logs(
+            [look for look in looks if _may_have_died(sightings[look.token], look)], sightings
+        )
+
+    def _looks(self, attempts: Sequence[AttemptRecord], queue: JobIndex[QueueRow]) -> list[_Look]:
+        # After squeue was asked: a job that it still listed may have left its record by now.
+        files = self._folders.look([attempt.folder for attempt in attempts], [claim.FILE_NAME, RECORD_NAME])
+        return [_look(attempt, files[attempt.folder], queue) for attempt in attempts]
+
+    def _with_step_logs(self, looks: Sequence[_Look], sightings: Mapping[str, Sighting]) -> dict[str, Sighting]:
+        """Look for what SLURM's step daemon wrote of jobs that it may have killed."""
+        if not looks:
+            return {}
+        paths = {look.token: str(step_log(look.attempt.folder, look.job_id or "")) for look in looks}
+        try:
+            tails = self._folders.tails(list(paths.values()), limit_bytes=TAIL_BYTES)
+        except ClusterError as error:
+            log.warning("slurm.step_logs_silent", error=str(error))
+            return {}
+        return {
+            token: replace(sightings[token], over_memory=over_memory(tails[path], path=path))
+            for token, path in paths.items()
+        }
 
     def _queue(self) -> JobIndex[QueueRow] | None:
         try:
@@ -142,22 +171,24 @@ class Witnesses:
             exit_record=look.record,
             job_id=look.claimed or (look.row.job_id if look.row is not None else look.attempt.job_id),
             all_answered=queue_answered and (look.is_settled or not self._settings.accounting),
-            revoked=queue_answered and look.claimed is None and not look.is_settled and _is_revoked(look.attempt),
+            revoked=queue_answered and look.claimed is None and not look.is_settled and look.revoked,
         )
 
 
-def _look(attempt: AttemptRecord, queue: JobIndex[QueueRow]) -> _Look:
-    # After squeue was asked: a job that it still listed may have left its record by now.
-    folder = Path(attempt.folder)
-    claimed = claim.claimed_job_id(folder)
-    row = pick_queued(queue.of(attempt), job_id=attempt.job_id, claimed=claimed)
-    return _Look(attempt, read_exit_record(folder, token=attempt.token), claimed, row)
+def _look(attempt: AttemptRecord, files: Mapping[str, FileLook], queue: JobIndex[QueueRow]) -> _Look:
+    held = files[claim.FILE_NAME].data
+    claimed = claim.job_id_in(held)
+    return _Look(
+        attempt,
+        record=parse_exit_record(files[RECORD_NAME], token=attempt.token),
+        claimed=claimed,
+        row=pick_queued(queue.of(attempt), job_id=attempt.job_id, claimed=claimed),
+        revoked=claim.is_revoked(held),
+    )
 
 
-def _is_revoked(attempt: AttemptRecord) -> bool:
-    with suppress(OSError):
-        return claim.holder(Path(attempt.folder)) == claim.REVOKED
-    return False
+def _silence(attempt: AttemptRecord) -> Sighting:
+    return Sighting(queue_answered=False, accounting_answered=False, job_id=attempt.job_id)
 
 
 def _with_accounting(sighting: Sighting, look: _Look, accounting: JobIndex[AccountingRow] | None) -> Sighting:
@@ -173,8 +204,7 @@ def _with_accounting(sighting: Sighting, look: _Look, accounting: JobIndex[Accou
     )
 
 
-def _with_step_log(sighting: Sighting, look: _Look) -> Sighting:
+def _may_have_died(sighting: Sighting, look: _Look) -> bool:
+    """Tell whether SLURM calls a job failed, and may have said more in its log."""
     states = {row.state for row in (sighting.queue, sighting.accounting) if row is not None}
-    if look.job_id is None or look.is_settled or JobState.FAILED not in states:
-        return sighting
-    return replace(sighting, over_memory=over_memory(step_log(look.attempt.folder, look.job_id)))
+    return look.job_id is not None and not look.is_settled and JobState.FAILED in states

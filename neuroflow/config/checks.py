@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from neuroflow.config.disk import exists, is_file, is_folder
-from neuroflow.config.execution import Containers, Pipelines
+from neuroflow.config.execution import Cluster, Containers, Pipelines
 from neuroflow.config.fields import IMAGE_FILE, SPEC_FILE
 from neuroflow.config.sections import Discovery, Paths
 from neuroflow.config.shapes import KeyPath
@@ -22,24 +22,31 @@ def missing_files(sections: Mapping[str, object]) -> list[Finding]:
     """Return key path and problem of what is not there; sections that could not be read are left out."""
     found: list[Finding] = []
     paths, discovery = sections.get("paths"), sections.get("discovery")
-    containers, pipelines = sections.get("containers"), sections.get("pipelines")
+    containers, pipelines, cluster = (sections.get(name) for name in ("containers", "pipelines", "cluster"))
+    elsewhere = isinstance(cluster, Cluster) and cluster.is_remote
     if isinstance(paths, Paths):
-        found += _paths(paths)
+        found += _paths(paths, elsewhere=elsewhere)
     if isinstance(discovery, Discovery) and discovery.labels == "csv" and discovery.csv_file is not None:
         found += _file(("discovery", "csv_file"), discovery.csv_file)
     if isinstance(pipelines, Pipelines):
-        found += _tool_files(pipelines)
+        here = [name for name in Pipelines.model_fields if _works_here(pipelines, name, elsewhere=elsewhere)]
+        found += _tool_files(pipelines, here)
         if isinstance(containers, Containers):
-            found += _images(containers, pipelines)
+            found += _images(containers, pipelines, here)
     return found
 
 
-def _paths(paths: Paths) -> Iterator[Finding]:
+def _works_here(pipelines: Pipelines, name: str, *, elsewhere: bool) -> bool:
+    """Tell whether a pipeline's jobs see this machine's disk: a cluster behind SSH names files as it sees them."""
+    settings = getattr(pipelines, name)
+    default = "worker" if settings.in_worker_allowed else "cluster"
+    return settings.enabled and (not elsewhere or (settings.where or default) == "worker")
+
+
+def _paths(paths: Paths, *, elsewhere: bool) -> Iterator[Finding]:
     yield from _folder(("paths", "dicom_root"), paths.dicom_root)
-    if paths.freesurfer_license is not None:
-        yield from _file(("paths", "freesurfer_license"), paths.freesurfer_license)
-    if paths.templateflow_home is not None:
-        yield from _folder(("paths", "templateflow_home"), paths.templateflow_home)
+    if not elsewhere:
+        yield from _input_files(paths)
     for name in ("bids_root", "derivatives_root", "work_root", "state_dir"):
         folder: Path = getattr(paths, name)
         if exists(folder) and not is_folder(folder):
@@ -61,25 +68,32 @@ def _open_to_all(key: KeyPath, folder: Path) -> Iterator[Finding]:
         )
 
 
-def _tool_files(pipelines: Pipelines) -> Iterator[Finding]:
+def _input_files(paths: Paths) -> Iterator[Finding]:
+    if paths.freesurfer_license is not None:
+        yield from _file(("paths", "freesurfer_license"), paths.freesurfer_license)
+    if paths.templateflow_home is not None:
+        yield from _folder(("paths", "templateflow_home"), paths.templateflow_home)
+
+
+def _tool_files(pipelines: Pipelines, here: Collection[str]) -> Iterator[Finding]:
     settings = pipelines.bids_conversion
-    if settings.enabled and settings.heuristic is not None:
+    if "bids_conversion" in here and settings.heuristic is not None:
         yield from _file(("pipelines", "bids_conversion", "heuristic"), settings.heuristic)
-    if pipelines.qsiprep.enabled and pipelines.qsiprep.bids_filter_file is not None:
+    if "qsiprep" in here and pipelines.qsiprep.bids_filter_file is not None:
         yield from _file(("pipelines", "qsiprep", "bids_filter_file"), pipelines.qsiprep.bids_filter_file)
     recon = pipelines.qsirecon
-    if recon.enabled and SPEC_FILE.is_file(recon.recon_spec):
+    if "qsirecon" in here and SPEC_FILE.is_file(recon.recon_spec):
         yield from _file(("pipelines", "qsirecon", "recon_spec"), Path(recon.recon_spec))
-    for name, folder in recon.datasets.items() if recon.enabled else ():
+    for name, folder in recon.datasets.items() if "qsirecon" in here else ():
         yield from _folder(("pipelines", "qsirecon", "datasets", name), folder)
 
 
-def _images(containers: Containers, pipelines: Pipelines) -> Iterator[Finding]:
-    for name in type(pipelines).model_fields:
+def _images(containers: Containers, pipelines: Pipelines, here: Collection[str]) -> Iterator[Finding]:
+    for name in here:
         settings = getattr(pipelines, name)
         runtime = settings.runtime or containers.runtime
         image = settings.image
-        if not settings.enabled or image is None or runtime not in _IMAGE_RUNTIMES or not IMAGE_FILE.is_file(image):
+        if image is None or runtime not in _IMAGE_RUNTIMES or not IMAGE_FILE.is_file(image):
             continue
         # An Apptainer sandbox is a folder.
         if not is_folder(Path(image)):

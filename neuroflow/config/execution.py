@@ -10,6 +10,7 @@ from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName
 from neuroflow.config.partitions import Gres, Limits, PartitionName, PartitionSettings
 from neuroflow.config.recovery import PipelineRetry
 from neuroflow.config.sections import MaxConcurrent
+from neuroflow.config.ssh import Ssh
 from neuroflow.domain.gres import gpus_of
 
 
@@ -35,6 +36,11 @@ class Cluster(Section):
     kind: Literal["slurm", "local"] = Field(
         default="local", description="`slurm`, or `local`: processes on this machine (submitit's local executor)."
     )
+    transport: Literal["local", "ssh"] = Field(
+        default="local",
+        description="`local` calls SLURM's programs on this machine; `ssh` on the login node that cluster.ssh names.",
+    )
+    ssh: Ssh = Field(default_factory=Ssh, description="The login node, with `transport: ssh`.")
     account: OneLine | None = Field(default=None, description="SLURM account.")
     partition: OneLine | None = Field(
         default=None,
@@ -54,7 +60,9 @@ class Cluster(Section):
         "it becomes the container's /tmp.",
     )
     python: OneLine | None = Field(
-        default=None, description="Python of the nodes with neuroflow in it; none: this one."
+        default=None,
+        description="Python of the nodes with neuroflow in it; none: this one. "
+        "With `transport: ssh` it is the cluster's, and needed.",
     )
     limits: Limits = Field(default_factory=Limits, description="The largest request that the partition takes.")
     partitions: dict[PartitionName, PartitionSettings] = Field(
@@ -95,6 +103,23 @@ class Cluster(Section):
     exclude_node_hours: float = Field(
         default=24.0, ge=0, description="How long a node that failed is left out of further jobs (h); 0: never."
     )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether jobs are submitted from another machine."""
+        return self.transport == "ssh"
+
+    @model_validator(mode="after")
+    def _what_ssh_needs(self) -> Cluster:
+        if not self.is_remote:
+            return self
+        if self.kind != "slurm":
+            raise ValueError("transport: ssh needs kind: slurm")
+        needed = {"ssh.host": self.ssh.host, "ssh.state_dir": self.ssh.state_dir, "python": self.python}
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ValueError(f"transport: ssh needs {' and '.join(missing)}")
+        return self
 
 
 class PipelineSettings(Section):

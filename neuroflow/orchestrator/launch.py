@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -37,8 +35,8 @@ from neuroflow.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from neuroflow.orchestrator.container_record import write_container_run
 from neuroflow.orchestrator.nodes import excluded_nodes
+from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.placement import Places, clipped
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
@@ -170,9 +168,10 @@ class Launcher:
 
     def _request(self, run: RunRecord, pipeline: Pipeline, token: str, covered: Covered) -> RunRequest:
         config = self.services.config
+        place = Place.of(config, where=self.services.where(pipeline))
         settings = pipeline.settings
         slug = run.scope.replace("/", "_")
-        run_folder = config.paths.work_root / pipeline.name / slug / f"run-{run.id}"
+        run_folder = Path(place.name(config.paths.work_root)) / pipeline.name / slug / f"run-{run.id}"
         resources = self._resources(run, pipeline)
         return RunRequest(
             run_id=run.id,
@@ -181,25 +180,21 @@ class Launcher:
             subject=run.subject,
             session=run.session,
             sessions=covered.sessions,
-            source_path=covered.source_path,
+            source_path=place.name(covered.source_path) if covered.source_path else None,
             resources=resources,
             settings=settings,
             image=settings.image,
             version=tool_version(pipeline.name, image=settings.image, version=settings.version),
             runtime=settings.runtime or config.containers.runtime,
-            paths=config.paths,
+            paths=place.paths(),
             containers=containers_in(config.containers, config.cluster, partition=resources.partition),
             work_dir=str(run_folder / "work"),
             output_dir=str(run_folder / f"{OUTPUT_PREFIX}{token}"),
-            attempt_folder=str(config.attempts_dir / token),
-            python=self._python(pipeline),
+            attempt_folder=place.attempt_folder(token),
+            python=place.python,
+            is_remote=place.is_remote,
             ignore=config.discovery.ignore,
         )
-
-    def _python(self, pipeline: Pipeline) -> str:
-        """Return the Python that runs our own modules where a pipeline's attempts work."""
-        on_nodes = self.services.config.cluster.python if self.services.where(pipeline) == "slurm" else None
-        return on_nodes or sys.executable
 
     def _sessions(self, run: RunRecord) -> tuple[str, ...]:
         """Return the labels of the sessions that a run covers: those whose runs its inputs key names."""
@@ -211,7 +206,6 @@ class Launcher:
 
     def _submit(self, run: RunRecord, attempt: AttemptRecord, job: JobRequest) -> LaunchResult:
         try:
-            write_attempt_folder(job)
             job_id = self.services.cluster(attempt.where).submit(job)
         except SubmissionRefused as error:
             return self.refused(run, attempt, error)
@@ -285,29 +279,6 @@ def _named(attempt: AttemptRecord) -> dict[str, object]:
     return {"run_id": attempt.run_id, "pipeline": attempt.pipeline, "scope": attempt.scope, "token": attempt.token}
 
 
-def write_attempt_folder(job: JobRequest) -> None:
-    """Make an attempt's folder, and keep in it what was to be run."""
-    make_private_folder(Path(job.folder))
-    write_container_run(Path(job.folder), job.run)
-
-
 def new_token(run: RunRecord) -> str:
     """Return a new attempt's unique name; it is a job name and a folder name."""
     return f"nf-{run.pipeline}-{run.id}-{secrets.token_hex(6)}"
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make a folder of an attempt or array, closed to other users whatever the umask.
-
-    Raises:
-        SubmissionRefused: on a file system that does not keep file modes: others could change what the job runs.
-    """
-    folder.mkdir(parents=True)
-    os.chmod(folder, 0o700)  # noqa: PTH101
-    mode = folder.stat().st_mode & 0o777
-    if mode & 0o002:
-        raise SubmissionRefused(
-            f"{folder} stays open to all users (mode {mode:04o}), although it was closed",
-            transient=False,
-            hint="put paths.state_dir on a file system that keeps file modes",
-        )

@@ -7,20 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from neuroflow.cluster.base import ArrayRequest, JobRequest
 from neuroflow.core.state import NewAttempt
 from neuroflow.domain import AttemptRecord, RetryDecision, RunRecord, RunStatus
 from neuroflow.errors import ClusterError, SubmissionRefused, SubmissionUncertain
-from neuroflow.orchestrator.launch import (
-    Launcher,
-    LaunchResult,
-    make_private_folder,
-    submitted,
-    uncertain,
-    write_attempt_folder,
-)
+from neuroflow.orchestrator.launch import Launcher, LaunchResult, submitted, uncertain
+from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 
@@ -81,14 +74,11 @@ class ArrayLauncher:
         token = attempts[0].array_token or ""
         array = ArrayRequest(
             token=token,
-            folder=str(config.arrays_dir / token),
+            folder=Place.of(config, where=self.services.where(pipeline)).array_folder(token),
             jobs=tuple(jobs[attempt.run_id] for attempt in attempts),
             at_once=config.cluster.array_at_once,
         )
         try:
-            make_private_folder(Path(array.folder))
-            for job in array.jobs:
-                write_attempt_folder(job)
             job_ids = self.services.cluster(self.services.where(pipeline)).submit_array(array)
         except SubmissionUncertain as error:
             return [uncertain(attempt, error) for attempt in attempts]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 
 from neuroflow.cluster.base import Cluster
-from neuroflow.cluster.claim import claimed_job_id
+from neuroflow.cluster.claim import FILE_NAME, job_id_in
 from neuroflow.domain import (
     AttemptRecord,
     AttemptStatus,
@@ -83,7 +82,8 @@ def _is_overdue(services: Services, attempt: AttemptRecord) -> bool:
 def _give_up(services: Services, cluster: Cluster, attempt: AttemptRecord) -> Iterable[AttemptRecord]:
     """Submit anew what neither squeue nor sacct knows, unless the job itself says that it exists."""
     if not cluster.revoke(attempt):
-        job_id = claimed_job_id(Path(attempt.folder))
+        look = cluster.folders.look([attempt.folder], [FILE_NAME])[attempt.folder]
+        job_id = job_id_in(look[FILE_NAME].data)
         return _adopt(services, attempt, job_id) if job_id else ()
     reason = "its submission was never answered, and neither squeue nor sacct knows its token"
     decision = RetryDecision(

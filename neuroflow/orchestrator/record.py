@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import structlog
 
 from neuroflow.adapters import get_adapter
-from neuroflow.cluster.publish import has_begun
-from neuroflow.cluster.records import read_exit_record
+from neuroflow.cluster.container_record import FILE_NAME as CONTAINER_NAME
+from neuroflow.cluster.container_record import parse_container_record
+from neuroflow.cluster.folders import Folders
+from neuroflow.cluster.job import RECORD_NAME
+from neuroflow.cluster.records import parse_exit_record
 from neuroflow.config.execution import Limits
 from neuroflow.core.state import Ending
-from neuroflow.domain import AttemptRecord, FailureClass, RetryDecision, RunRecord, RunStatus, Verdict, VerdictKind
-from neuroflow.errors import StateError
-from neuroflow.orchestrator.container_record import read_container_run
+from neuroflow.domain import (
+    AttemptRecord,
+    ContainerRun,
+    ExitRecord,
+    FailureClass,
+    RetryDecision,
+    RunRecord,
+    RunStatus,
+    Verdict,
+    VerdictKind,
+)
+from neuroflow.errors import ClusterError, StateError
+from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.placement import Places
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.retry import RetryContext, decide
@@ -42,6 +54,15 @@ class Ended:
     run_status: RunStatus
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """What an ended attempt left in its folder."""
+
+    record: ExitRecord | None
+    container: ContainerRun | None
+    half_published: bool  # its job ended while it published what it had checked: it left a plan, and no record
+
+
 @dataclass
 class Recorder:
     """Writes the verdicts of one round, which end attempts; what is the same for all of them is read once."""
@@ -53,9 +74,12 @@ class Recorder:
     def record(self, judged: Sequence[Judged]) -> Iterator[Ended]:
         """End attempts and move their runs; give those that no other poller ended first, as they are written."""
         for start in range(0, len(judged), ENDINGS_PER_TRANSACTION):
-            batch = judged[start : start + ENDINGS_PER_TRANSACTION]
+            batch, evidence = self._readable(judged[start : start + ENDINGS_PER_TRANSACTION])
             runs = self.services.state.get_runs([attempt.run_id for attempt, _ in batch])
-            endings = [self._ending(attempt, verdict, runs[attempt.run_id]) for attempt, verdict in batch]
+            endings = [
+                self._ending(attempt, verdict, runs[attempt.run_id], evidence[attempt.token])
+                for attempt, verdict in batch
+            ]
             statuses = self._write(endings)
             for attempt, verdict in batch:
                 if attempt.id in statuses:
@@ -75,24 +99,45 @@ class Recorder:
                 self.errors.append(f"attempt {ending.attempt_id}: {error}")
         return statuses
 
-    def _ending(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord) -> Ending:
-        folder = Path(attempt.folder)
-        record = read_exit_record(folder, token=attempt.token)
-        container = read_container_run(folder) if record is not None else None
+    def _readable(self, judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, _Evidence]]:
+        """Read what the attempts left; leave out those whose folders can't be asked for it now."""
+        evidence: dict[str, _Evidence] = {}
+        for where in sorted({attempt.where for attempt, _ in judged}):
+            attempts = [attempt for attempt, _ in judged if attempt.where == where]
+            try:
+                evidence |= _evidence(self.services.cluster(where).folders, attempts)
+            except ClusterError as error:
+                log.warning("poll.folders_silent", where=where, attempts=len(attempts), error=str(error))
+                self.errors.append(f"{where}: {error}")
+        return [item for item in judged if item[0].token in evidence], evidence
+
+    def _ending(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord, evidence: _Evidence) -> Ending:
+        record, container = evidence.record, evidence.container
         adapter = get_adapter(attempt.pipeline)
         result = adapter.result(container, record) if container is not None and record is not None else None
+        if result is not None and result.output_path is not None:
+            place = Place.of(self.services.config, where=attempt.where)
+            result = replace(result, output_path=place.names.here(result.output_path))
         failed = verdict.kind is VerdictKind.FAILED
         tail = record.stderr_tail if record is not None else ""
         return Ending(
             attempt.id,
             verdict,
-            decision=self.decision(attempt, verdict, run) if failed else None,
+            decision=self._decision(attempt, verdict, run, evidence) if failed else None,
             result=result,
             signature=code_of(attempt, verdict, stderr_tail=tail) if failed else "",
         )
 
     def decision(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord) -> RetryDecision:
-        """Return what follows a failed attempt."""
+        """Return what follows a failed attempt.
+
+        Raises:
+            ClusterError: when its folder can't be asked.
+        """
+        evidence = _evidence(self.services.cluster(attempt.where).folders, [attempt])
+        return self._decision(attempt, verdict, run, evidence[attempt.token])
+
+    def _decision(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord, evidence: _Evidence) -> RetryDecision:
         pipeline = self.services.registry.get(attempt.pipeline)
         return decide(
             verdict,
@@ -103,7 +148,7 @@ class Recorder:
                 limits=self._limits(attempt, pipeline),
                 now=self.services.clock(),
                 random=self.random,
-                half_published=_is_half_published(attempt),
+                half_published=evidence.half_published,
             ),
         )
 
@@ -133,7 +178,14 @@ class Recorder:
         return Ended(attempt, verdict, status)
 
 
-def _is_half_published(attempt: AttemptRecord) -> bool:
-    """Tell whether a job ended while it published what it had checked: it left a plan, and no record."""
-    folder = Path(attempt.folder)
-    return has_begun(folder) and read_exit_record(folder, token=attempt.token) is None
+def _evidence(folders: Folders, attempts: Sequence[AttemptRecord]) -> dict[str, _Evidence]:
+    names = [attempt.folder for attempt in attempts]
+    looks = folders.look(names, [RECORD_NAME, CONTAINER_NAME])
+    publishing = folders.publishing(names)
+    found = {}
+    for attempt in attempts:
+        files = looks[attempt.folder]
+        record = parse_exit_record(files[RECORD_NAME], token=attempt.token)
+        container = parse_container_record(files[CONTAINER_NAME].data)
+        found[attempt.token] = _Evidence(record, container, record is None and attempt.folder in publishing)
+    return found

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroflow.cluster.base import Cluster, get_cluster
+from neuroflow.cluster.folders import Folders, LocalFolders
 from neuroflow.cluster.local import LocalCluster
+from neuroflow.cluster.login_node import get_login_node
 from neuroflow.cluster.metered import MeteredTransport
-from neuroflow.cluster.transport import LocalTransport
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.errors import ConfigError
@@ -68,14 +69,15 @@ class Services:
         clock = utc_now
         state = StateManager(database, clock=clock)
         meter = SlurmMeter(state, per_minute=config.cluster.calls_per_minute)
-        transport = MeteredTransport(LocalTransport(), meter)
+        login_node = get_login_node(config)
+        transport = MeteredTransport(login_node.transport, meter)
         return cls(
             config=config,
             database=database,
             state=state,
             registry=get_registry(config),
             clusters={
-                config.cluster.kind: get_cluster(config, transport=transport),
+                config.cluster.kind: get_cluster(config, transport=transport, login_node=login_node),
                 "worker": LocalCluster(config),
             },
             clock=clock,
@@ -103,6 +105,10 @@ class Services:
             hint=f"set cluster.kind back to '{where}' until its runs have ended, or cancel them first",
         )
 
+    def folders(self, where: str) -> Folders:
+        """Return where the folders of the attempts of a cluster are, though the site may have been changed since."""
+        return self.clusters[where].folders if where in self.clusters else LocalFolders()
+
     def holds(self) -> dict[str, str]:
         """Return the pipelines that are held, with the reason."""
         found = {}
@@ -129,7 +135,9 @@ def utc_now() -> datetime:
 def make_folders(config: NeuroflowConfig) -> None:
     """Make the folders that neuroflow writes to; its own one is closed to other users."""
     paths = config.paths
-    for folder in (paths.bids_root, paths.derivatives_root, paths.work_root):
+    # A cluster behind SSH makes what its own jobs need, and may keep it where this machine does not see it.
+    results = () if config.cluster.is_remote else (paths.derivatives_root,)
+    for folder in (paths.bids_root, *results, paths.work_root):
         _make(folder, 0o755)
     for private in (paths.state_dir, config.attempts_dir, config.arrays_dir, config.logs_dir):
         _make(private, 0o700)

@@ -60,16 +60,17 @@ def _end_stale(services: Services, attempt: AttemptRecord, *, hours: float) -> b
     cluster = services.cluster(attempt.where)
     if is_known(cluster.sight([attempt])[attempt.token]):
         return False  # the next poll judges it
-    try:
-        cluster.retire([attempt])
-    except ClusterError as error:  # tomorrow again
-        log.warning("cleanup.not_retired", run_id=attempt.run_id, token=attempt.token, error=str(error))
-        return False
+    recorder = Recorder(services)
     reason = f"no witness has known its job for {hours:g} hours"
     verdict = Verdict(
         VerdictKind.FAILED, reason, failure=FailureClass.NODE, ended_at=services.clock(), job_id=attempt.job_id
     )
-    decision = Recorder(services).decision(attempt, verdict, services.state.get_run(attempt.run_id))
+    try:
+        cluster.retire([attempt])
+        decision = recorder.decision(attempt, verdict, services.state.get_run(attempt.run_id))
+    except ClusterError as error:  # tomorrow again
+        log.warning("cleanup.not_retired", run_id=attempt.run_id, token=attempt.token, error=str(error))
+        return False
     decision = replace(decision, reason=f"stale: {reason}; {decision.status} next")
     signature = code_of(attempt, verdict, stderr_tail="")
     ended = services.state.record_verdict(attempt.id, verdict, decision, None, signature=signature)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from neuroflow.cluster import slurm as slurm_module
-from neuroflow.cluster import submit, transport
+from neuroflow.cluster import folders, submit, transport
 from neuroflow.core import attempts, claims
 from neuroflow.domain import OPEN_RUN_STATUSES, AttemptStatus, RunStatus
 from neuroflow.orchestrator import launch, launch_array
@@ -33,7 +33,8 @@ from tests.support.slurm import Slurm
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
 TRACED = frozenset(
-    str(module.__file__) for module in (attempts, claims, launch, launch_array, slurm_module, submit, transport)
+    str(module.__file__)
+    for module in (attempts, claims, launch, launch_array, slurm_module, folders, submit, transport)
 )
 SETTLE_SECONDS = 300.0
 

@@ -14,10 +14,11 @@ import pytest
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.base import JobRequest
+from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.job import NOT_MINE
 from neuroflow.cluster.process import Tail
 from neuroflow.cluster.publish import begin, has_begun, make_plan
-from neuroflow.cluster.records import read_exit_record, write_job
+from neuroflow.cluster.records import attempt_files, read_exit_record
 from neuroflow.domain import ExitRecord, OutputRule
 from tests.cluster_layer.builders import WRITES, python_job
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(job: JobRequest, *, job_id: str = "17", limit: float | None = None, **environ: str) -> subprocess.Popen[str]:
     """Start the payload as a batch script would."""
-    write_job(Path(job.folder), job, time_limit_seconds=limit)
+    LocalFolders().make({job.folder: attempt_files(job, time_limit_seconds=limit)})
     code = "import sys; from neuroflow.cluster.job import payload; payload(sys.argv[1])"
     environment = {
         "PATH": os.environ["PATH"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,13 @@ from typing import Any
 import pytest
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.folders import FileLook, LocalFolders
+from neuroflow.cluster.login_node import LoginNode
+from neuroflow.cluster.queue_query import squeue_command
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import AttemptRecord, AttemptStatus, JobState
-from neuroflow.errors import CommandError, SubmissionRefused, SubmissionUncertain
+from neuroflow.cluster.verdict import judge
+from neuroflow.domain import AttemptRecord, AttemptStatus, JobState, VerdictKind
+from neuroflow.errors import CommandError, HostUnreachable, SubmissionRefused, SubmissionUncertain
 from tests.cluster_layer.builders import NOW, attempt, config_in, exit_record, python_job
 from tests.cluster_layer.fakes import Answer, FakeTransport, ended, hung
 
@@ -161,6 +166,21 @@ def test_a_silent_squeue_is_told_and_sacct_left_in_peace(tmp_path: Path, answer:
     seen = cluster_with(tmp_path, transport).sight([attempt(folder=str(tmp_path))])["nf-1"]
     assert (seen.queue_answered, seen.accounting_answered) == (False, False)
     assert transport.programs() == ["squeue"]
+
+
+def test_folders_that_can_not_be_asked_are_silence_and_no_missing_records(tmp_path: Path) -> None:
+    class Away(LocalFolders):
+        def look(self, folders: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, FileLook]]:
+            raise HostUnreachable("the login node can't be reached")
+
+    transport = FakeTransport(squeue="", sacct="")
+    node = LoginNode(transport, Away(), "us123")
+    cluster = SlurmCluster(config_in(tmp_path, kind="slurm"), login_node=node, clock=lambda: NOW)
+    one = attempt(folder=str(tmp_path))
+    seen = cluster.sight([one])[one.token]
+    assert (seen.queue_answered, seen.all_answered, seen.job_id) == (False, False, one.job_id)
+    assert judge(one, seen, now=NOW, grace_seconds=0).kind is VerdictKind.PENDING, "as it was"
+    assert transport.calls == [squeue_command("us123")], "by the account's name on the cluster"
 
 
 def test_a_silent_sacct_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster.step_log import over_memory
+from neuroflow.cluster.folders import LocalFolders
+from neuroflow.cluster.step_log import TAIL_BYTES, over_memory
 from tests.cluster_layer.recordings import recorded
 
 RECORDED = recorded("step_log_over_memory.txt")
@@ -19,19 +20,24 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+def words_in(path: Path) -> str:
+    look = LocalFolders().tails([str(path)], limit_bytes=TAIL_BYTES)[str(path)]
+    return over_memory(look, path=str(path))
+
+
 def test_the_recorded_words_are_found(tmp_path: Path) -> None:
-    assert over_memory(written(tmp_path, RECORDED)) == WORDS
+    assert words_in(written(tmp_path, RECORDED)) == WORDS
 
 
 def test_words_that_cut_into_another_line_are_found(tmp_path: Path) -> None:
     torn = "\n".join(RECORDED.splitlines()[2:3])
-    assert over_memory(written(tmp_path, torn)) == "Exceeded job memory limit"
+    assert words_in(written(tmp_path, torn)) == "Exceeded job memory limit"
 
 
 def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
     noise = "x" * 99 + "\n"
-    assert over_memory(written(tmp_path, noise * 100_000 + RECORDED)) == WORDS
-    assert over_memory(written(tmp_path, RECORDED + noise * 100_000)) == ""
+    assert words_in(written(tmp_path, noise * 100_000 + RECORDED)) == WORDS
+    assert words_in(written(tmp_path, RECORDED + noise * 100_000)) == ""
 
 
 @pytest.mark.parametrize(
@@ -45,11 +51,11 @@ def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_other_words_say_nothing(tmp_path: Path, text: str) -> None:
-    assert over_memory(written(tmp_path, text)) == ""
+    assert words_in(written(tmp_path, text)) == ""
 
 
 def test_a_log_that_cannot_be_trusted_says_nothing(tmp_path: Path) -> None:
-    assert over_memory(tmp_path / "absent") == ""
+    assert words_in(tmp_path / "absent") == ""
     link = tmp_path / "link"
     link.symlink_to(written(tmp_path, RECORDED))
-    assert over_memory(link) == ""
+    assert words_in(link) == ""

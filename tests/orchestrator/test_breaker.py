@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from neuroflow.cluster.base import ArrayRequest, JobRequest
+from neuroflow.cluster.folders import LocalFolders
 from neuroflow.config.recovery import Breaker
 from neuroflow.domain import (
     AttemptRecord,
@@ -91,6 +93,7 @@ class FakeCluster:
     """A cluster on which every attempt has ended as the test says."""
 
     endings: dict[str, ExitRecord] = field(default_factory=dict)
+    folders: ClassVar = LocalFolders()
 
     def submit(self, job: JobRequest) -> str:
         return "4711"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.cluster.folders import LocalFolders
 from neuroflow.domain import AttemptRecord, JobState, QueueRow, Sighting, SiteLimits
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.rounds import POLL_KEY, poll_round
@@ -21,6 +22,8 @@ from tests.support.states import add_session, open_run, submit
 
 class FakeCluster:
     """A cluster on which every job runs for ever."""
+
+    folders = LocalFolders()
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 
 from neuroflow.domain import Bind, ContainerRun, OutputRule
 
 FILE_NAME = "container.json"
 
 
-def write_container_run(folder: Path, run: ContainerRun) -> None:
-    """Write `container.json` atomically."""
-    temporary = folder / f".{FILE_NAME}.tmp"
-    temporary.write_text(json.dumps(asdict(run), indent=2), encoding="utf-8")
-    os.replace(temporary, folder / FILE_NAME)  # noqa: PTH105
+def container_record(run: ContainerRun) -> bytes:
+    """Return the content of `container.json`."""
+    return json.dumps(asdict(run), indent=2).encode()
 
 
-def read_container_run(folder: Path) -> ContainerRun | None:
-    """Return what `write_container_run` wrote, or None where it is missing or damaged."""
+def parse_container_record(data: bytes | None) -> ContainerRun | None:
+    """Return what `container_record` was given, or None where it is missing or damaged."""
     try:
-        raw = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        raw = json.loads(data or b"")
         return ContainerRun(
             **{
                 **raw,
@@ -37,5 +33,5 @@ def read_container_run(folder: Path) -> ContainerRun | None:
                 "runtime_args": tuple(raw["runtime_args"]),
             }
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
