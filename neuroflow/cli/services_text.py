@@ -22,7 +22,8 @@ LONGEST_CRON_LINE = 998
 # `up` needs this long (s) beyond --stop-seconds to end what does not end by itself.
 MARGIN_SECONDS = 30
 SETTLE_SECONDS = 60
-STARTS = 5
+# A dead node may keep the lock for as long as NFS keeps its lease, 90 s mostly.
+STARTS = 10
 STANDARD_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _SLURM_PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sacctmgr", "sinfo")
 

@@ -22,6 +22,7 @@ from neuroflow.cli.worker_commands import beat_arguments, worker_arguments
 from neuroflow.config import NeuroflowConfig
 from neuroflow.core.state import StateManager
 from neuroflow.domain import Resources, RunStatus, SessionStatus
+from neuroflow.orchestrator.lease import lease
 from neuroflow.orchestrator.services import Services
 from tests.discovery.dicom_files import write_series
 from tests.support.states import RESOURCES, add_session, end_run, open_run
@@ -465,6 +466,12 @@ class TestWorkflow:
         with installation.state() as state:
             add_session(state)
         assert "the broker does not answer" in installation.run("workflow", "run", code=1).stderr
+
+    def test_a_tick_leaves_everything_to_another_one_at_work(self, pending: Installation) -> None:
+        with pending.state() as state, lease(state, "tick"):
+            assert pending.run("tick").stdout == "another tick is at work; this one leaves everything to it\n"
+        with pending.state() as state:
+            assert state.get_run(1).status is RunStatus.PENDING
 
     def test_a_tick_over_nothing(self, installation: Installation) -> None:
         lines = installation.run("tick").stdout.splitlines()

@@ -129,6 +129,13 @@ class TestWhatIsAllowed:
         )
         assert chosen(request(minutes=30), places(site)) == "a"
 
+    def test_only_a_higher_tier_preempts_where_all_partitions_have_the_clusters_mode(self) -> None:
+        partitions = {
+            "low": PartitionLimits(60, preempt_mode="REQUEUE", tier=1),
+            "high": PartitionLimits(90, preempt_mode="REQUEUE", tier=2),
+        }
+        assert chosen(request(minutes=30), places(SiteLimits(partitions=partitions))) == "high"
+
     def test_the_accounts_of_a_partition(self) -> None:
         assert chosen(request(minutes=5)) == "short"
         assert chosen(request(minutes=5), account="physics") == "staff"
