@@ -17,6 +17,8 @@ from neuroflow.domain import ExitRecord
 
 log = structlog.get_logger(__name__)
 
+# Their images are files, of which the job notes what it saw.
+_FILE_RUNTIMES = ("apptainer", "singularity")
 _RECORD_LIMIT_BYTES = 1024 * 1024
 _TEXT_LIMIT = 64 * 1024
 _LIST_LIMIT = 1000
@@ -38,6 +40,7 @@ def write_job(folder: Path, job: JobRequest, *, time_limit_seconds: float | None
             "scope": job.scope,
             "before": run.before,
             "command": job.command,
+            "image": run.image if run.runtime in _FILE_RUNTIMES else None,
             # A container gets its environment by the runtime's own options, in `command`.
             "environment": dict(run.environment) if run.runtime == "host" else {},
             "output_dir": run.output_dir,
@@ -141,4 +144,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "stopped_by": _text,
     "quarantined": _texts,
     "results_of": _text,
+    "image_id": _text,
 }

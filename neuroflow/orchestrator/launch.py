@@ -22,6 +22,7 @@ from neuroflow.config.execution import Limits
 from neuroflow.domain import (
     AttemptRecord,
     FailureClass,
+    ImageRecord,
     Level,
     Resources,
     RetryDecision,
@@ -30,6 +31,7 @@ from neuroflow.domain import (
 )
 from neuroflow.errors import AdapterError, BadInputError, ClusterError, SubmissionRefused, SubmissionUncertain
 from neuroflow.orchestrator.container_record import write_container_run
+from neuroflow.orchestrator.images import ImageBusy, check_pin, see
 from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
@@ -65,6 +67,8 @@ class Launcher:
         job = self.ready(run)
         if isinstance(job, LaunchResult):
             return job
+        image = see(self.services, pipeline)
+        job = with_image(job, image)
         attempt = self.services.state.claim_run(
             run_id,
             token=job.token,
@@ -73,6 +77,8 @@ class Launcher:
             resources=job.resources,
             image=job.run.image,
             limit=pipeline.max_concurrent,
+            image_record_id=image.id if image is not None else None,
+            image_version=job.run.version or "",
         )
         if attempt is None:
             return self.not_claimed(run_id)
@@ -85,9 +91,13 @@ class Launcher:
         held = self.services.holds().get(run.pipeline)
         if held is not None:
             return LaunchResult(run.id, run.status, False, f"{run.pipeline} is held: {held}")
-        run = shorten(self.services, run, self.services.registry.get(run.pipeline))
+        pipeline = self.services.registry.get(run.pipeline)
+        run = shorten(self.services, run, pipeline)
         try:
+            check_pin(self.services, pipeline)
             return self.prepare(run, token=new_token(run))
+        except ImageBusy as busy:
+            return LaunchResult(run.id, run.status, False, str(busy))
         except AdapterError as error:
             return self._refuse(run, error)
 
@@ -238,6 +248,13 @@ def write_attempt_folder(job: JobRequest) -> None:
     """Make an attempt's folder, and keep in it what was to be run."""
     make_private_folder(Path(job.folder))
     write_container_run(Path(job.folder), job.run)
+
+
+def with_image(job: JobRequest, image: ImageRecord | None) -> JobRequest:
+    """Note in a job which image it is submitted with."""
+    if image is None:
+        return job
+    return replace(job, run=replace(job.run, image_id=image.identity, image_digest=image.digest))
 
 
 def new_token(run: RunRecord) -> str:

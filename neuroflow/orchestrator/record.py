@@ -79,6 +79,16 @@ class Recorder:
         container = read_container_run(folder) if record is not None else None
         adapter = get_adapter(attempt.pipeline)
         result = adapter.result(container, record) if container is not None and record is not None else None
+        node_image = record.image_id if record is not None else ""
+        if container is not None and node_image and container.image_id not in ("", node_image):
+            log.warning(
+                "image.other_on_node",
+                token=attempt.token,
+                image=container.image,
+                submitted_with=container.image_id,
+                seen=node_image,
+                host=verdict.host,
+            )
         failed = verdict.kind is VerdictKind.FAILED
         tail = record.stderr_tail if record is not None else ""
         return Ending(
@@ -87,6 +97,7 @@ class Recorder:
             decision=self.decision(attempt, verdict, run) if failed else None,
             result=result,
             signature=code_of(attempt, verdict, stderr_tail=tail) if failed else "",
+            node_image=node_image,
         )
 
     def decision(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord) -> RetryDecision:
