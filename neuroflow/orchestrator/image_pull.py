@@ -102,7 +102,7 @@ def run_pull(pull: Pull, *, force: bool, locks: Path) -> bool:
     if pull.target is None:
         _run(pull)
         return True
-    with _alone(pull.target, locks):
+    with _alone(pull.target, locks) as lock:
         if pull.target.exists() and not force:
             return False
         partial = partial_name(pull.target)
@@ -111,7 +111,7 @@ def run_pull(pull: Pull, *, force: bool, locks: Path) -> bool:
             for name in pull.environment.values():
                 Path(name).mkdir(parents=True, exist_ok=True)
             _remove(partial)  # what a killed one left
-            _run(pull)
+            _run(pull, lock=lock)
             _check_whole(partial)
             _put(partial, pull.target, force=force)
         except OSError as error:
@@ -123,8 +123,8 @@ def run_pull(pull: Pull, *, force: bool, locks: Path) -> bool:
     return True
 
 
-def _run(pull: Pull) -> None:
-    code = show(pull.command, environment=pull.environment)
+def _run(pull: Pull, *, lock: int | None = None) -> None:
+    code = show(pull.command, environment=pull.environment, lock=lock)
     if code != 0:
         raise CommandError(
             f"`{shlex.join(pull.command)}` ended with {code}; {pull.runtime}'s own words stand above",
@@ -173,7 +173,7 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _alone(target: Path, locks: Path) -> Iterator[None]:
+def _alone(target: Path, locks: Path) -> Iterator[int]:
     locks.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16]
     with (locks / f"pull-{name}.lock").open("w") as lock:
@@ -181,7 +181,7 @@ def _alone(target: Path, locks: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(f"another process makes {target} already", hint="wait until it has ended") from error
-        yield
+        yield lock.fileno()
 
 
 def _variables(config: NeuroflowConfig, runtime: str, *, tmp: Path | None) -> dict[str, str]:

@@ -55,13 +55,16 @@ def ask(command: Sequence[str], *, timeout: float) -> Answer:
     return Answer(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
-def show(command: Sequence[str], *, environment: Mapping[str, str]) -> int:
+def show(command: Sequence[str], *, environment: Mapping[str, str], lock: int | None = None) -> int:
     """Run a command in the foreground, its output where ours goes, and return its exit code.
+
+    Args:
+        lock: descriptor of a lock file, which the command keeps locked even if we are killed before it ends.
 
     Raises:
         CommandError: when it can't be started.
     """
-    process = _started(tuple(command), captured=False, environment=environment)
+    process = _started(tuple(command), captured=False, environment=environment, lock=lock)
     try:
         return process.wait()
     except BaseException:  # Ctrl-C: let it clear its temporary files away, then go
@@ -74,7 +77,11 @@ def show(command: Sequence[str], *, environment: Mapping[str, str]) -> int:
 
 
 def _started(
-    argv: tuple[str, ...], *, captured: bool, environment: Mapping[str, str] | None = None
+    argv: tuple[str, ...],
+    *,
+    captured: bool,
+    environment: Mapping[str, str] | None = None,
+    lock: int | None = None,
 ) -> subprocess.Popen[bytes]:
     stream = subprocess.PIPE if captured else None
     try:
@@ -84,6 +91,7 @@ def _started(
             stdout=stream,
             stderr=stream,
             env={**os.environ, **(environment or {})},
+            pass_fds=() if lock is None else (lock,),
             start_new_session=True,  # so that its children end with it
         )
     except (OSError, ValueError) as error:
