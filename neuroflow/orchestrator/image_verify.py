@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from neuroflow.adapters.runtimes import command_line
-from neuroflow.adapters.runtimes.execute import ask
+from neuroflow.adapters.runtimes.execute import Answer, ask
 from neuroflow.adapters.runtimes.images import FILE_RUNTIMES, signature_command, told_version
 from neuroflow.adapters.versions import NEED_VERSION, tool_version
 from neuroflow.core.images import told
@@ -20,6 +20,7 @@ from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 
 VERSION_SECONDS = 300.0  # a Python of some thousand modules, read for the first time from a slow file system
+_VERSION_LABEL = "org.opencontainers.image.version"
 # `apptainer verify` says so of an image that nobody has signed; docker's registries give no others.
 _UNSIGNED = "signature not found"
 _UNKNOWN_KEY = ("unknown entity", "key not found", "no key")
@@ -130,32 +131,42 @@ def _signature(image: PipelineImage) -> tuple[str, str]:
 
 
 def _run_version(services: Services, pipeline: Pipeline, image: PipelineImage, check: ImageCheck) -> str:
-    """Run `--version` in the image, as an attempt would run the tool, and compare."""
-    with tempfile.TemporaryDirectory(prefix="neuroflow-verify-", ignore_cleanup_errors=True) as folder:
-        try:
-            command = command_line(_version_run(services, pipeline, image, folder=folder), scratch=folder)
-            answer = ask(command, timeout=VERSION_SECONDS)
-        except (AdapterError, CommandError) as error:
-            hint = error.hint or "try the image by hand"
-            check.problems.append(Problem(pipeline.name, f"{image.name} does not run: {error}", hint))
-            return ""
-    said = told_version(answer.stdout) or told_version(answer.stderr) if answer.exit_code == 0 else ""
-    if not said:
-        what = f"`--version` in {image.name} ended with {answer.exit_code}: {answer.last_line}"
+    """Run the tool in its image, as an attempt would, and compare its version with the configured one."""
+    try:
+        answer = _run_tool(services, pipeline, image, "--version")
+        said = told_version(answer.stdout) or told_version(answer.stderr) if answer.exit_code == 0 else ""
+        if not said:  # QSIParc 0.1.2 does not know --version; the image's label may
+            answer = _run_tool(services, pipeline, image, "--help")
+            said = labels_of(image)[0].get(_VERSION_LABEL, "")
+    except (AdapterError, CommandError) as error:
+        hint = error.hint or "try the image by hand"
+        check.problems.append(Problem(pipeline.name, f"{image.name} does not run: {error}", hint))
+        return ""
+    if answer.exit_code != 0:
+        what = f"the tool in {image.name} does not run: exit code {answer.exit_code}, {answer.last_line}"
         check.problems.append(Problem(pipeline.name, what, "try the image by hand; is it the right tool's?"))
         return ""
     expected = tool_version(pipeline.name, image=image.name, version=pipeline.settings.version)
-    if expected != said and (expected is not None or pipeline.name in NEED_VERSION):
+    needed = pipeline.name in NEED_VERSION
+    if (said or needed) and said != expected and (needed or expected is not None):
         told_by = f"pipelines.{pipeline.name}.version, or the image's name, says {expected}" if expected else ""
-        what = f"{image.name} holds version {said}, and " + (
+        what = f"{image.name} holds version {said or 'unknown'}, and " + (
             told_by or "neither the name nor the configuration says so"
         )
         hint = f"set pipelines.{pipeline.name}.version to '{said}': the tool's options differ between versions"
-        check.problems.append(Problem(pipeline.name, what, hint))
+        check.problems.append(Problem(pipeline.name, what, hint if said else "see whether it is the right image"))
     return said
 
 
-def _version_run(services: Services, pipeline: Pipeline, image: PipelineImage, *, folder: str) -> ContainerRun:
+def _run_tool(services: Services, pipeline: Pipeline, image: PipelineImage, argument: str) -> Answer:
+    with tempfile.TemporaryDirectory(prefix="neuroflow-verify-", ignore_cleanup_errors=True) as folder:
+        run = _version_run(services, pipeline, image, argument=argument, folder=folder)
+        return ask(command_line(run, scratch=folder), timeout=VERSION_SECONDS)
+
+
+def _version_run(
+    services: Services, pipeline: Pipeline, image: PipelineImage, *, argument: str, folder: str
+) -> ContainerRun:
     containers, settings = services.config.containers, pipeline.settings
     return ContainerRun(
         pipeline=pipeline.name,
@@ -163,7 +174,7 @@ def _version_run(services: Services, pipeline: Pipeline, image: PipelineImage, *
         image=image.name,
         version=None,
         program=(),
-        arguments=("--version",),
+        arguments=(argument,),
         binds=(Bind(folder, "/work", read_only=False),),
         environment={"NO_ET": "1", "PYTHONNOUSERSITE": "1", **containers.environment, **settings.environment},
         output_dir=folder,

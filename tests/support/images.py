@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 import shutil
 import struct
 import tarfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,12 @@ def fake_sif(path: Path, *, content: bytes = b"squashfs", identity: str | None =
     return str(sif_id)
 
 
-def write_oci_archive(path: Path, *, version: str) -> Path:
-    """Write an image whose entry point tells a version, as `docker save` or skopeo would."""
+def write_oci_archive(path: Path, *, version: str, programs: Mapping[str, str] | None = None) -> Path:
+    """Write an image whose entry point tells a version, as `docker save` or skopeo would.
+
+    Args:
+        programs: further programs, each with what it says.
+    """
     busybox = shutil.which("busybox")
     assert busybox is not None
     layer = io.BytesIO()
@@ -43,6 +49,10 @@ def write_oci_archive(path: Path, *, version: str) -> Path:
         _add(tar, "bin/busybox", Path(busybox).read_bytes(), mode=0o755)
         _add(tar, "bin/sh", link="busybox")
         _add(tar, "bin/tool", f"#!/bin/sh\necho 'QSITool v{version}'\n".encode(), mode=0o755)
+        for name, says in (programs or {}).items():
+            _add(tar, f"bin/{name}", f"#!/bin/sh\necho {shlex.quote(says)}\n".encode(), mode=0o755)
+        for applet in ("env", "grep"):
+            _add(tar, f"bin/{applet}", link="busybox")
     blobs: dict[str, bytes] = {}
     raw = layer.getvalue()
     config = {
