@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neuroflow.adapters.runtimes import command_line
 from neuroflow.adapters.runtimes.execute import Answer, ask
-from neuroflow.adapters.runtimes.images import FILE_RUNTIMES, signature_command, told_version
+from neuroflow.adapters.runtimes.images import FILE_RUNTIMES, read_signature, signature_command, told_version
 from neuroflow.adapters.versions import NEED_VERSION, tool_version
 from neuroflow.core.images import told
 from neuroflow.domain import Bind, ContainerRun, ImageRecord
@@ -21,9 +21,6 @@ from neuroflow.orchestrator.services import Services
 
 VERSION_SECONDS = 300.0  # a Python of some thousand modules, read for the first time from a slow file system
 _VERSION_LABEL = "org.opencontainers.image.version"
-# `apptainer verify` says so of an image that nobody has signed; docker's registries give no others.
-_UNSIGNED = "signature not found"
-_UNKNOWN_KEY = ("unknown entity", "key not found", "no key")
 
 
 @dataclass(frozen=True)
@@ -120,14 +117,7 @@ def _signature(image: PipelineImage) -> tuple[str, str]:
         answer = ask(signature_command(image.runtime, image.name), timeout=VERSION_SECONDS)
     except CommandError as error:
         return "", str(error)
-    text = answer.stderr + answer.stdout
-    if answer.exit_code == 0:
-        return "signed, and as it was signed", ""
-    if _UNSIGNED in text:
-        return "not signed", ""
-    if any(words in text for words in _UNKNOWN_KEY):
-        return "signed with a key that is not in the keyring here", ""
-    return "", f"its signature does not fit: {answer.last_line}"
+    return read_signature(answer.exit_code, answer.stdout + answer.stderr)
 
 
 def _run_version(services: Services, pipeline: Pipeline, image: PipelineImage, check: ImageCheck) -> str:

@@ -11,6 +11,7 @@ from neuroflow.adapters.runtimes.images import (
     parse_labels,
     parse_stored_image,
     pull_command,
+    read_signature,
     told_version,
 )
 from neuroflow.errors import AdapterError
@@ -78,6 +79,40 @@ def test_apptainers_labels_are_read() -> None:
 )
 def test_the_version_is_found_in_what_a_tool_says(text: str, version: str) -> None:
     assert told_version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "text", "note", "problem"),
+    [
+        (0, "INFO:    Verified signature(s) from image 'a.sif'", "signed, and as it was signed", ""),
+        (
+            255,
+            "FATAL:   Failed to verify container: integrity: signature not found for object group 1",
+            "not signed",
+            "",
+        ),
+        (
+            255,
+            "FATAL:   Failed to verify container: integrity: signature object 5 not valid: openpgp: signature made by "
+            "unknown entity",
+            "signed with a key that is not in the keyring here",
+            "",
+        ),
+        (
+            255,
+            "INFO:    Verifying image\nFATAL:   Failed to verify container: integrity: data object integrity "
+            "compromised: 4",
+            "",
+            "its signature does not fit: FATAL:   Failed to verify container: integrity: data object integrity "
+            "compromised: 4",
+        ),
+    ],
+)
+def test_a_signature_that_does_not_fit_is_wrong_and_a_missing_one_is_not(
+    exit_code: int, text: str, note: str, problem: str
+) -> None:
+    # As Apptainer 1.4.5 wrote it.
+    assert read_signature(exit_code, text) == (note, problem)
 
 
 def test_registries_are_pulled_and_all_else_is_built() -> None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from neuroflow.cli.main import cli
+from neuroflow.cluster.job import SCHEMA
 from neuroflow.domain import FailureClass, RunRecord, RunStatus
 from neuroflow.orchestrator.images import changed_images, read_digests, see, sha256_of
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
+from neuroflow.orchestrator.record import Recorder
 from neuroflow.orchestrator.services import Services
 from tests.chain.site import Site
+from tests.cluster_layer.builders import exit_record
 from tests.support.images import fake_sif
-from tests.support.states import add_session, open_run
+from tests.support.states import SUCCESS, add_session, open_run
 
 
 class Accepting:
@@ -168,3 +174,19 @@ def test_a_run_waits_while_another_process_reads_its_pinned_image(tmp_path: Path
         result = launch(services)
         assert (result.launched, result.status) == (False, RunStatus.PENDING)
         assert "reading" in result.message
+
+
+def test_a_node_that_saw_another_image_is_shown(tmp_path: Path, image: Path) -> None:
+    with services_with(tmp_path / "site", image) as services:
+        (attempt,) = services.state.attempts_of(launch(services).run_id)
+        record = exit_record(token=attempt.token, job_id="4711", image_id="another-id")
+        (Path(attempt.folder) / "exit.json").write_text(json.dumps({"schema": SCHEMA, **asdict(record)}))
+        with capture_logs() as logs:
+            list(Recorder(services).record([(attempt, SUCCESS)]))
+        assert [(entry["seen"], entry["token"]) for entry in logs if entry["event"] == "image.other_on_node"] == [
+            ("another-id", attempt.token)
+        ]
+        assert services.state.get_attempt(attempt.id).node_image == "another-id"
+        config = services.config.files[0]
+    shown = CliRunner().invoke(cli, ["--config", str(config), "runs", "show", "1"])
+    assert "ANOTHER IMAGE, with the id another-id" in shown.output

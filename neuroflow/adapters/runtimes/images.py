@@ -14,6 +14,9 @@ ENGINES = ("docker", "podman")  # their images lie in a store of their own
 
 # Sources that `apptainer pull` takes; all others, such as a definition, an OCI archive or a folder, are built.
 _PULLED = ("docker://", "oras://", "library://", "http://", "https://")
+# Apptainer's words for an image that nobody has signed, as most published ones, and for an unknown signer.
+_UNSIGNED = "signature not found"
+_UNKNOWN_KEY = "signature made by unknown entity"
 _VERSION = re.compile(r"(?<![\w.])v?(\d{1,4}\.\d{1,3}(?:\.\d{1,3})?(?:(?:rc|a|b|\.?dev|\.?post)\d+)?)(?![\w]*\.?\d)")
 
 
@@ -67,6 +70,18 @@ def parse_stored_image(text: str) -> StoredImage | None:
 def signature_command(runtime: str, image: str) -> tuple[str, ...]:
     """Return the command that checks a SIF's signatures against the local keyring only: nodes have no network."""
     return (runtime, "verify", "--local", image)
+
+
+def read_signature(exit_code: int, text: str) -> tuple[str, str]:
+    """Return what `apptainer verify` says of an image in words, and what is wrong with it."""
+    if exit_code == 0:
+        return "signed, and as it was signed", ""
+    if _UNSIGNED in text:
+        return "not signed", ""
+    if _UNKNOWN_KEY in text:
+        return "signed with a key that is not in the keyring here", ""
+    lines = text.strip().splitlines()
+    return "", f"its signature does not fit: {lines[-1].strip() if lines else 'no reason given'}"
 
 
 def pull_command(runtime: str, source: str, target: str) -> tuple[str, ...]:
