@@ -128,7 +128,7 @@ def check_pin(services: Services, pipeline: Pipeline) -> None:
         services.state.accept_image(record.id)  # whoever wrote the pin has said that this is the right one
         return
     raise AdapterError(
-        f"{image.name} is not the image that {key} names: it has {digest or record.identity}, not {image.pin}",
+        f"{image.name} is not the image that {key} names: it has {digest or record.identity or 'none, as a folder'}, not {image.pin}",
         hint=f"put the right image there under a new name, or correct {key} if this one is meant",
     )
 

@@ -103,6 +103,7 @@ def env_file(tmp_path: Path) -> Path:
     return tmp_path / "env"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", [(COMPOSE,), (COMPOSE, WORKSTATION)], ids=["alone", "workstation"])
 def test_compose_itself_takes_the_files(env_file: Path, files: tuple[Path, ...]) -> None:
     program = shutil.which("docker-compose")
@@ -117,6 +118,7 @@ def test_compose_itself_takes_the_files(env_file: Path, files: tuple[Path, ...])
     assert ("group_add" in services["heavy"]) is (WORKSTATION in files)
 
 
+@pytest.mark.slow
 def test_compose_names_a_variable_that_is_not_set(tmp_path: Path) -> None:
     program = shutil.which("docker-compose")
     require("compose", program is not None, "install docker-compose (Debian: docker-compose)")
