@@ -127,8 +127,9 @@ def check_pin(services: Services, pipeline: Pipeline) -> None:
     if image.pin in (digest, record.identity):
         services.state.accept_image(record.id)  # whoever wrote the pin has said that this is the right one
         return
+    found = digest or record.identity or "no digest, as a folder"
     raise AdapterError(
-        f"{image.name} is not the image that {key} names: it has {digest or record.identity or 'none, as a folder'}, not {image.pin}",
+        f"{image.name} is not the image that {key} names: it has {found}, not {image.pin}",
         hint=f"put the right image there under a new name, or correct {key} if this one is meant",
     )
 
