@@ -229,7 +229,8 @@ def test_redis_wants_the_password_and_is_well(tmp_path: Path) -> None:
     require("redis", shutil.which("redis-server") is not None, "install redis-server")
     port = free_port()
     shell, option, text = SERVICES["redis"]["command"]
-    text = text.replace("$$", "$") + f" --bind 127.0.0.1 --port {port} --dir '{tmp_path}'"
+    place = f"redis-server - --bind 127.0.0.1 --port {port} --dir '{tmp_path}'"
+    text = text.replace("$$", "$").replace("redis-server -", place)
     ping = SERVICES["redis"]["healthcheck"]["test"][1].replace("redis-cli", f"redis-cli -p {port}")
     mine = {**os.environ, "REDISCLI_AUTH": "abc123"}
     with running([shell, option, text], tmp_path / "redis.log", mine):
