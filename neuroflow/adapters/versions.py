@@ -10,6 +10,7 @@ from neuroflow.errors import AdapterError
 
 # `qsiprep-26.1.1.sif`, `pennlinc_qsiprep_v1.0.1-2.sif`, `docker://pennlinc/qsiprep:1.0.1`, `...:1.0.1@sha256:...`
 _RELEASE = re.compile(r"(?<![0-9.])v?(\d{1,4}\.\d{1,3}(?:\.\d{1,3})?)((?:rc|a|b|\.?dev|\.?post)\d+)?(?![0-9.]*[0-9])")
+NEED_VERSION = ("qsiprep", "qsirecon")  # whose options differ between the versions below
 _TOOL_NAMES = {"bids_conversion": "heudiconv"}
 
 Release = tuple[int, int, int]

@@ -26,8 +26,8 @@ class AppContext:
         self._config: NeuroflowConfig | None = None
         self._services: Services | None = None
 
-    def config(self) -> NeuroflowConfig:
-        """Load the configuration, once.
+    def config(self, *, check_files: bool = True) -> NeuroflowConfig:
+        """Load the configuration, once; without `check_files`, also where files that it names are still missing.
 
         Raises:
             ConfigError: with every problem of the files, keys and values.
@@ -35,10 +35,10 @@ class AppContext:
         if self._config is None:
             from neuroflow.config import NeuroflowConfig
 
-            self._config = NeuroflowConfig.find_and_load(self.config_path)
+            self._config = NeuroflowConfig.find_and_load(self.config_path, check_files=check_files)
         return self._config
 
-    def services(self) -> Services:
+    def services(self, *, check_files: bool = True) -> Services:
         """Connect to the database and build the services, once.
 
         Raises:
@@ -48,7 +48,7 @@ class AppContext:
             from neuroflow import log
             from neuroflow.orchestrator.services import Services
 
-            config = self.config()
+            config = self.config(check_files=check_files)
             # What a command did is its output; its log would say it twice.
             level = config.logging.level if self.verbose else "WARNING"
             log.configure(config.logging.model_copy(update={"level": level}), service="cli")

@@ -19,7 +19,7 @@ def upgrade(app: AppContext) -> None:
     """Make the database, or bring its schema to this version; safe to repeat."""
     from neuroflow.orchestrator.services import make_folders
 
-    make_folders(app.config())
+    make_folders(app.config(check_files=False))
     with app.database() as database:
         before = database.current()
         after = database.upgrade()

@@ -9,6 +9,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.config_commands import config_group
+from neuroflow.cli.container_commands import containers_group
 from neuroflow.cli.context import AppContext
 from neuroflow.cli.db_commands import db_group
 from neuroflow.cli.demo_command import demo_command
@@ -98,6 +99,7 @@ up_command.epilog = examples("neuroflow up", "neuroflow up --status")
 
 for _command in (
     config_group,
+    containers_group,
     db_group,
     demo_command,
     init_command,

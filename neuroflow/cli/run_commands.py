@@ -13,7 +13,7 @@ from neuroflow.cli.output import escaped, one_line, when, write_json, write_tabl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from neuroflow.domain import Resources, RunRecord, RunStatus
+    from neuroflow.domain import AttemptRecord, ImageRecord, Resources, RunRecord, RunStatus
 
 
 @click.group("runs", epilog=examples("neuroflow runs list --status failed", "neuroflow runs show 12"))
@@ -69,9 +69,10 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
     state = app.services().state
     run = state.get_run(run_id)
     attempts = state.attempts_of(run_id)
+    images = state.get_images([attempt.image_record_id for attempt in attempts if attempt.image_record_id])
     audit = sorted(state.list_audit(entity="run", entity_id=run_id), key=lambda entry: entry.id)
     if as_json:
-        write_json({"schema": 1, "run": run, "attempts": attempts, "audit": audit})
+        write_json({"schema": 1, "run": run, "attempts": attempts, "images": list(images.values()), "audit": audit})
         return
     write_values(
         {
@@ -105,6 +106,7 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
                 "  message": one_line(attempt.message),
             }
         )
+        write_values(_image_values(attempt, images.get(attempt.image_record_id or 0)))
     for entry in audit:
         move = f" {entry.before or 'new'} -> {entry.after}" if entry.after else ""
         click.echo(f"{when(entry.at)} {entry.actor} {entry.event}{move}: {one_line(entry.reason)}")
@@ -114,6 +116,19 @@ def _request(asked: Resources) -> str:
     gpus = f", {asked.gpus} GPUs" if asked.gpus else ""
     partition = f", in partition {escaped(asked.partition)}" if asked.partition else ""
     return f"{asked.cpus} cores, {asked.memory_mb} MiB, {asked.time_minutes} min{gpus}{partition}"
+
+
+def _image_values(attempt: AttemptRecord, image: ImageRecord | None) -> dict[str, object]:
+    """Return with which image an attempt was made, and whether its node saw the same."""
+    identity = image.identity if image is not None else ""
+    other = attempt.node_image if attempt.node_image != identity else ""
+    return {
+        "  image": attempt.image,
+        "  version": attempt.image_version,
+        "  image id": identity or attempt.node_image,
+        "  digest": image.digest if image is not None else "",
+        "  on its node": f"ANOTHER IMAGE, with the id {other}" if identity and other else "",
+    }
 
 
 @runs_group.command("cancel", epilog=examples('neuroflow runs cancel 12 --reason "wrong session"'))

@@ -35,6 +35,11 @@ def status_command(app: AppContext, as_json: bool) -> None:
         click.echo(_slurm_line(report["slurm"], report["last_poll"]))
     for name, reason in report["held"].items():
         click.echo(f"held: {name}: {one_line(reason)} (`neuroflow pipeline resume {name}`)")
+    for image in report["changed_images"]:
+        click.echo(
+            f"image changed: {image['pipeline']}: {escaped(image['image'])} is another one since "
+            f"{when(image['since'])} (`neuroflow containers verify {image['pipeline']}`)"
+        )
     _section(
         "failed (`neuroflow runs show ID`):",
         [f"run {run['run']} {run['pipeline']} {run['scope']}: {one_line(run['reason'])}" for run in report["failed"]],

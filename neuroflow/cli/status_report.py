@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from neuroflow.core.images import told
 from neuroflow.domain import RunRecord, RunStatus, SessionStatus
 from neuroflow.orchestrator.dispatch import choose_dispatch
+from neuroflow.orchestrator.images import changed_images
 from neuroflow.orchestrator.rounds import POLL_KEY
 from neuroflow.orchestrator.scheduler import plan_runs
 from neuroflow.orchestrator.services import SLURM_BUDGET
@@ -49,6 +51,10 @@ def status_report(services: Services) -> dict[str, Any]:
         ],
         "waits": [*plan.waits, *choice.waits],
         "held": holds,
+        "changed_images": [
+            {"pipeline": name, "image": image.name, "now": told(image), "since": image.first_seen_at}
+            for name, image in changed_images(services).items()
+        ],
         "last_poll": _last_poll(services),
         "slurm": _slurm(services),
         "workers_outdated": services.workers_are_outdated(),

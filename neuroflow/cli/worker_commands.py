@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from neuroflow.config import NeuroflowConfig
 
+BEAT_SLACK_SECONDS = 120.0
 _LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
 _level_option = click.option("--loglevel", type=_LEVELS, help="Default: logging.level.")
 
@@ -28,30 +29,36 @@ def run_group() -> None:
 @run_group.command("worker", epilog=examples("neuroflow run worker --concurrency 2 --queues bids,processing"))
 @click.option("--concurrency", type=click.IntRange(min=1), help="Processes; default: celery.worker_concurrency.")
 @click.option("--queues", default=",".join(QUEUES), show_default=True, help="Queues to serve, with commas between.")
+@click.option("--name", help="Its name before the `@`, where several run on one host; default: celery.")
 @_level_option
 @pass_app
-def worker(app: AppContext, concurrency: int | None, queues: str, loglevel: str | None) -> None:
+def worker(app: AppContext, concurrency: int | None, queues: str, name: str | None, loglevel: str | None) -> None:
     """Run one Celery worker in this process."""
     config = app.config()
-    _execute(config, worker_arguments(config, concurrency=concurrency, queues=queues, level=loglevel))
+    arguments = worker_arguments(config, concurrency=concurrency, queues=queues, name=name, level=loglevel)
+    _execute(config, arguments)
 
 
 @run_group.command("beat", epilog=examples("neuroflow run beat"))
+@click.option("--alive", is_flag=True, help="Only tell whether it works, by its last tick; exit code 1 if it doesn't.")
 @_level_option
 @pass_app
-def beat(app: AppContext, loglevel: str | None) -> None:
+def beat(app: AppContext, alive: bool, loglevel: str | None) -> None:
     """Run Celery beat, which starts what is due by the clock; exactly one per installation."""
-    config = app.config()
+    config = app.config(check_files=not alive)
+    if alive:
+        _show_beat(config)
+        return
     _execute(config, beat_arguments(config, level=loglevel))
 
 
 def worker_arguments(
-    config: NeuroflowConfig, *, concurrency: int | None, queues: str, level: str | None
+    config: NeuroflowConfig, *, concurrency: int | None, queues: str, level: str | None, name: str | None = None
 ) -> tuple[str, ...]:
     """Return Celery's arguments for a worker.
 
     Raises:
-        UsageError: for a queue that nothing is ever sent to.
+        UsageError: for a queue that nothing is ever sent to, or a name that can't be one.
     """
     from neuroflow.errors import UsageError
 
@@ -59,8 +66,11 @@ def worker_arguments(
     unknown = [name for name in names if name not in QUEUES]
     if unknown or not names:
         raise UsageError(f"--queues: no queue '{', '.join(unknown)}'; there are: {', '.join(QUEUES)}")
+    if name is not None and not (name.isascii() and name.replace("-", "").isalnum()):
+        raise UsageError(f"--name: {name!r} may hold letters, digits and '-' only")
     size = concurrency or config.celery.worker_concurrency
-    return ("worker", f"--queues={','.join(names)}", f"--concurrency={size}", _level(config, level))
+    node = () if name is None else (f"--hostname={name}@%h",)
+    return ("worker", f"--queues={','.join(names)}", f"--concurrency={size}", *node, _level(config, level))
 
 
 def beat_arguments(config: NeuroflowConfig, *, level: str | None) -> tuple[str, ...]:
@@ -72,6 +82,22 @@ def beat_arguments(config: NeuroflowConfig, *, level: str | None) -> tuple[str, 
         f"--pidfile={folder / 'celerybeat.pid'}",
         _level(config, level),
     )
+
+
+def _show_beat(config: NeuroflowConfig) -> None:
+    """Tell how long ago beat wrote its schedule, which it does with everything that it sends."""
+    import time
+
+    # Python's dbm adds an ending of its own to the name, or none.
+    found = config.paths.state_dir.glob("celerybeat-schedule*")
+    last = max((path.stat().st_mtime for path in found), default=None)
+    if last is None:
+        click.echo("beat has never run here", err=True)
+        raise click.exceptions.Exit(1)
+    ago, allowed = time.time() - last, 3 * config.cluster.poll_seconds + BEAT_SLACK_SECONDS
+    click.echo(f"last tick of beat: {ago:.0f} s ago (at most {allowed:.0f} s are well)")
+    if ago > allowed:
+        raise click.exceptions.Exit(1)
 
 
 def _level(config: NeuroflowConfig, level: str | None) -> str:

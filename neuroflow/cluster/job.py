@@ -30,6 +30,7 @@ from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, 
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
 from neuroflow.domain import ExitRecord
+from neuroflow.sif import read_sif_header
 
 SCHEMA = 1
 JOB_NAME = "job.json"
@@ -57,6 +58,7 @@ class _Findings:
     oom_kills: int = 0
     quarantined: tuple[str, ...] = ()
     results_of: str = ""
+    image_id: str = ""
     emptied: Path | None = None  # an output folder that is published, but for copies
     tail: Tail = field(default_factory=Tail)
 
@@ -95,6 +97,7 @@ def run_job(folder: str) -> int:
         job = json.loads((place / JOB_NAME).read_text(encoding="utf-8"))
         token = job["token"]
         findings.tail = Tail([re.compile(pattern) for pattern in job["bad_input_patterns"]])
+        findings.image_id = _image_id(job.get("image"))
         scratch = make_scratch(job)
         with Stopper(time_limit_seconds=job["time_limit_seconds"]) as stopper:
             try:
@@ -113,6 +116,15 @@ def run_job(folder: str) -> int:
     _remove(scratch)
     _remove(findings.emptied)
     return _code(record)
+
+
+def _image_id(image: str | None) -> str:
+    """Return the id of the SIF that this node sees, which may be another one than the host that submitted saw."""
+    try:
+        header = read_sif_header(image) if image else None
+    except (OSError, ValueError):  # the runtime will say what is wrong with it
+        return ""
+    return header.sif_id if header else ""
 
 
 def own_job_id() -> str:
@@ -278,6 +290,7 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         stopped_by=stopped_by,
         quarantined=findings.quarantined,
         results_of=findings.results_of,
+        image_id=findings.image_id,
     )
 
 

@@ -20,6 +20,8 @@ from neuroflow.domain import ExitRecord
 
 log = structlog.get_logger(__name__)
 
+# Their images are files, of which the job notes what it saw.
+_FILE_RUNTIMES = ("apptainer", "singularity")
 _TEXT_LIMIT = 64 * 1024
 _LIST_LIMIT = 1000
 
@@ -46,6 +48,7 @@ def _job_file(job: JobRequest, *, time_limit_seconds: float | None) -> bytes:
             "scope": job.scope,
             "before": run.before,
             "command": job.command,
+            "image": run.image if run.runtime in _FILE_RUNTIMES else None,
             # A container gets its environment by the runtime's own options, in `command`.
             "environment": dict(run.environment) if run.runtime == "host" else {},
             "output_dir": run.output_dir,
@@ -154,4 +157,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "stopped_by": _text,
     "quarantined": _texts,
     "results_of": _text,
+    "image_id": _text,
 }

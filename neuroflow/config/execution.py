@@ -6,7 +6,16 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from neuroflow.config.fields import ConfigPath, ImageName, OneLine, PipelineName, Runtime, Section, SpecName
+from neuroflow.config.fields import (
+    ConfigPath,
+    ImageDigest,
+    ImageName,
+    OneLine,
+    PipelineName,
+    Runtime,
+    Section,
+    SpecName,
+)
 from neuroflow.config.partitions import Gres, Limits, PartitionName, PartitionSettings
 from neuroflow.config.recovery import PipelineRetry
 from neuroflow.config.sections import MaxConcurrent
@@ -140,6 +149,11 @@ class PipelineSettings(Section):
     )
     runtime: Runtime | None = Field(default=None, description="Instead of containers.runtime.")
     image: ImageName | None = Field(default=None, description="SIF file, or image reference for docker and podman.")
+    image_digest: ImageDigest | None = Field(
+        default=None,
+        description="The image's sha256 (`sha256:` and 64 hexadecimal digits): no run starts with another image. "
+        "`neuroflow containers list` shows it.",
+    )
     version: OneLine | None = Field(
         default=None,
         description="Version of the tool in the image; options differ between releases. "

@@ -82,6 +82,15 @@ ImageName = Annotated[OneLine, IMAGE_FILE]
 SpecName = Annotated[OneLine, SPEC_FILE]
 
 
+def _check_digest(text: str) -> str:
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ValueError(f"{text!r} is no digest: 'sha256:' and 64 hexadecimal digits, in lower case")
+    return text
+
+
+ImageDigest = Annotated[str, AfterValidator(_check_digest)]
+
+
 def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)
@@ -158,6 +167,7 @@ __all__ = [
     "CronString",
     "DatabaseUrl",
     "FileOr",
+    "ImageDigest",
     "ImageName",
     "MailAddress",
     "OneLine",

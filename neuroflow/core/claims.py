@@ -30,6 +30,8 @@ class NewAttempt:
     resources: Resources
     image: str | None
     array_token: str | None = None
+    image_record_id: int | None = None
+    image_version: str = ""
 
 
 class ClaimState(Store):
@@ -45,6 +47,8 @@ class ClaimState(Store):
         resources: Resources,
         image: str | None,
         limit: int,
+        image_record_id: int | None = None,
+        image_version: str = "",
     ) -> AttemptRecord | None:
         """Move a run to submitting and write its attempt's row; None when it is not there to take.
 
@@ -55,7 +59,16 @@ class ClaimState(Store):
             NotFoundError: when there is no such run.
             StateError: when the token is in use.
         """
-        new = NewAttempt(run_id, token, where, folder, resources, image)
+        new = NewAttempt(
+            run_id,
+            token,
+            where,
+            folder,
+            resources,
+            image,
+            image_record_id=image_record_id,
+            image_version=image_version,
+        )
         return next(iter(self.claim_runs([new], limit=limit)), None)
 
     def claim_runs(self, news: Sequence[NewAttempt], *, limit: int) -> list[AttemptRecord]:

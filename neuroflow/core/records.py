@@ -16,6 +16,7 @@ from neuroflow.domain import (
     AttemptRecord,
     AuditRecord,
     CallStatistics,
+    ImageRecord,
     KnownSession,
     RunRecord,
     SessionRecord,
@@ -27,6 +28,7 @@ from neuroflow.models import (
     AuditRow,
     Base,
     CallStatisticsRow,
+    ImageRow,
     RunRow,
     SessionRow,
     SubjectRow,
@@ -103,6 +105,12 @@ def workflow_runs() -> Select[Any]:
 def call_statistics() -> Select[Any]:
     """Select what CallStatistics takes."""
     return select(*_columns(CallStatistics, CallStatisticsRow))
+
+
+@cache
+def images() -> Select[Any]:
+    """Select what ImageRecord takes."""
+    return select(*_columns(ImageRecord, ImageRow))
 
 
 @cache

@@ -8,6 +8,7 @@ from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.dead_letters import DeadLetterState
 from neuroflow.core.failures import FailureState
 from neuroflow.core.holds import HoldState
+from neuroflow.core.images import ImageState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
@@ -32,6 +33,7 @@ class StateManager(
     DeadLetterState,
     FailureState,
     HoldState,
+    ImageState,
     ServiceState,
     CallState,
 ):

@@ -37,6 +37,7 @@ class Ending:
     decision: RetryDecision | None  # None after a success
     result: AdapterResult | None = None
     signature: str = ""  # of the failure, shared by those that are alike
+    node_image: str = ""  # the SIF id that the job saw
 
 
 class VerdictState(Store):
@@ -102,7 +103,8 @@ def _end(session: Session, ending: Ending, found: Locked, now: datetime) -> Audi
         before=found.status,
         to=_attempt_status(verdict),
         cause=Cause(verdict.reason, now),
-        values=_attempt_values(verdict, now) | {"counted": counted, "signature": ending.signature},
+        values=_attempt_values(verdict, now)
+        | {"counted": counted, "signature": ending.signature, "node_image": ending.node_image},
     )
 
 

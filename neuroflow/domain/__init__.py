@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
+from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content
 from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
@@ -56,6 +57,8 @@ __all__ = [
     "FailureClass",
     "FailureCount",
     "FoundSession",
+    "ImageFacts",
+    "ImageRecord",
     "JobState",
     "KnownSession",
     "Level",
@@ -86,4 +89,5 @@ __all__ = [
     "WorkflowRunRecord",
     "WorkflowStatus",
     "is_label",
+    "is_same_content",
 ]

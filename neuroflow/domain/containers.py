@@ -56,6 +56,8 @@ class ContainerRun:
     before: tuple[tuple[str, ...], ...] = ()  # host commands of ours that run first, as argument lists
     runtime_args: tuple[str, ...] = ()
     name: str = ""  # unique, the attempt's token: docker and podman containers carry it
+    image_id: str = ""  # the SIF's id, or docker's of the image, when it was submitted
+    image_digest: str = ""  # sha256:..., where it was known then
 
 
 @dataclass(frozen=True)

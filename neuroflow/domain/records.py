@@ -115,6 +115,9 @@ class AttemptRecord:
     array_token: str | None = None  # the job name of the array that it is an element of; None: a job of its own
     array_index: int | None = None
     signature: str = ""  # of its failure: attempts that fail alike share it
+    image_record_id: int | None = None  # the ImageRecord that it was submitted with
+    image_version: str = ""  # of the tool, as configured or read from the image's name
+    node_image: str = ""  # the SIF id that the job read on its node
 
     @property
     def job_name(self) -> str:

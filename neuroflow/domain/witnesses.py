@@ -31,6 +31,7 @@ class ExitRecord:
     stopped_by: str = ""  # SIGTERM, SIGUSR2 (time limit near), TIME_LIMIT …: what asked the job to stop, if anything
     quarantined: tuple[str, ...] = ()  # what was put aside before the tool started, as paths in the run's folder
     results_of: str = ""  # token of the earlier attempt whose interrupted publication this one finished
+    image_id: str = ""  # the id of the SIF as the job's node saw it
 
 
 @dataclass(frozen=True)

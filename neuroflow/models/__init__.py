@@ -1,6 +1,7 @@
 """The tables of the state database; no behaviour, and no use outside `neuroflow.core`."""
 
 from neuroflow.models.base import Base
+from neuroflow.models.images import ImageRow
 from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
 from neuroflow.models.services import (
     AuditRow,
@@ -19,6 +20,7 @@ __all__ = [
     "CallBudgetRow",
     "CallStatisticsRow",
     "CallbackRow",
+    "ImageRow",
     "LeaseRow",
     "RunRow",
     "ServiceValueRow",

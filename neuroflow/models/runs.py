@@ -83,6 +83,7 @@ class AttemptRow(Base):
         ),
         Index(None, "failure", "ended_at"),  # the recent failures of a kind
         Index(None, "ended_at"),  # the last to end
+        Index(None, "image_record_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -113,6 +114,9 @@ class AttemptRow(Base):
     array_token: Mapped[str | None] = mapped_column(CleanText)
     array_index: Mapped[int | None] = mapped_column()
     signature: Mapped[str] = mapped_column(CleanText, default="", server_default="")
+    image_record_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
+    image_version: Mapped[str] = mapped_column(CleanText, default="", server_default="")
+    node_image: Mapped[str] = mapped_column(CleanText, default="", server_default="")
 
 
 class CallbackRow(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from neuroflow.config.partitions import containers_in
 from neuroflow.domain import (
     AttemptRecord,
     FailureClass,
+    ImageRecord,
     Level,
     Resources,
     RetryDecision,
@@ -35,6 +36,7 @@ from neuroflow.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
+from neuroflow.orchestrator.images import ImageBusy, check_pin, see
 from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.placement import Places, clipped
@@ -91,6 +93,8 @@ class Launcher:
     def start(self, run: RunRecord, job: JobRequest) -> LaunchResult:
         """Claim a run and submit its job."""
         pipeline = self.services.registry.get(run.pipeline)
+        image = see(self.services, pipeline)
+        job = with_image(job, image)
         attempt = self.services.state.claim_run(
             run.id,
             token=job.token,
@@ -99,6 +103,8 @@ class Launcher:
             resources=job.resources,
             image=job.run.image,
             limit=pipeline.max_concurrent,
+            image_record_id=image.id if image is not None else None,
+            image_version=job.run.version or "",
         )
         if attempt is None:
             return self.not_claimed(run.id)
@@ -111,9 +117,13 @@ class Launcher:
         held = self.services.holds().get(run.pipeline)
         if held is not None:
             return LaunchResult(run.id, run.status, False, f"{run.pipeline} is held: {held}")
-        run = shorten(self.services, run, self.services.registry.get(run.pipeline), where=self.places)
+        pipeline = self.services.registry.get(run.pipeline)
+        run = shorten(self.services, run, pipeline, where=self.places)
         try:
+            check_pin(self.services, pipeline)
             return self.prepare(run, token=new_token(run))
+        except ImageBusy as busy:
+            return LaunchResult(run.id, run.status, False, str(busy))
         except (AdapterError, PlacementError) as error:
             if isinstance(error, PlacementError) and error.transient:
                 return LaunchResult(run.id, run.status, False, str(error))
@@ -277,6 +287,13 @@ def uncertain(attempt: AttemptRecord, error: SubmissionUncertain) -> LaunchResul
 
 def _named(attempt: AttemptRecord) -> dict[str, object]:
     return {"run_id": attempt.run_id, "pipeline": attempt.pipeline, "scope": attempt.scope, "token": attempt.token}
+
+
+def with_image(job: JobRequest, image: ImageRecord | None) -> JobRequest:
+    """Note in a job which image it is submitted with."""
+    if image is None:
+        return job
+    return replace(job, run=replace(job.run, image_id=image.identity, image_digest=image.digest))
 
 
 def new_token(run: RunRecord) -> str:

@@ -12,7 +12,8 @@ from neuroflow.cluster.base import ArrayRequest, JobRequest
 from neuroflow.core.state import NewAttempt
 from neuroflow.domain import AttemptRecord, RetryDecision, RunRecord, RunStatus
 from neuroflow.errors import ClusterError, SubmissionRefused, SubmissionUncertain
-from neuroflow.orchestrator.launch import Launcher, LaunchResult, submitted, uncertain
+from neuroflow.orchestrator.images import see
+from neuroflow.orchestrator.launch import Launcher, LaunchResult, submitted, uncertain, with_image
 from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
@@ -49,10 +50,21 @@ class ArrayLauncher:
         pipeline = self.services.registry.get(group[0][0].pipeline)
         where = self.services.where(pipeline)
         token = f"nf-array-{pipeline.name}-{secrets.token_hex(6)}"
-        jobs = {run.id: job for run, job in group}
+        image = see(self.services, pipeline)
+        jobs = {run.id: with_image(job, image) for run, job in group}
         news = [
-            NewAttempt(run.id, job.token, where, job.folder, job.resources, job.run.image, array_token=token)
-            for run, job in group
+            NewAttempt(
+                run_id,
+                job.token,
+                where,
+                job.folder,
+                job.resources,
+                job.run.image,
+                array_token=token,
+                image_record_id=image.id if image is not None else None,
+                image_version=job.run.version or "",
+            )
+            for run_id, job in jobs.items()
         ]
         attempts = self.services.state.claim_runs(news, limit=pipeline.max_concurrent)
         taken = {attempt.run_id for attempt in attempts}

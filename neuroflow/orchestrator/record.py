@@ -118,6 +118,16 @@ class Recorder:
         if result is not None and result.output_path is not None:
             place = Place.of(self.services.config, where=attempt.where)
             result = replace(result, output_path=place.names.here(result.output_path))
+        node_image = record.image_id if record is not None else ""
+        if container is not None and node_image and container.image_id not in ("", node_image):
+            log.warning(
+                "image.other_on_node",
+                token=attempt.token,
+                image=container.image,
+                submitted_with=container.image_id,
+                seen=node_image,
+                host=verdict.host,
+            )
         failed = verdict.kind is VerdictKind.FAILED
         tail = record.stderr_tail if record is not None else ""
         return Ending(
@@ -126,6 +136,7 @@ class Recorder:
             decision=self._decision(attempt, verdict, run, evidence) if failed else None,
             result=result,
             signature=code_of(attempt, verdict, stderr_tail=tail) if failed else "",
+            node_image=node_image,
         )
 
     def decision(self, attempt: AttemptRecord, verdict: Verdict, run: RunRecord) -> RetryDecision:

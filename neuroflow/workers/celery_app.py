@@ -118,6 +118,8 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "result_extended": True,
         "timezone": "UTC",
         "enable_utc": True,
+        # Written with everything that is sent: nothing is sent twice after a crash, and the file tells that beat works.
+        "beat_sync_every": 1,
         "beat_schedule_filename": str(config.paths.state_dir / "celerybeat-schedule"),
     }
 

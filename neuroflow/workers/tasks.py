@@ -19,6 +19,7 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
+from neuroflow.orchestrator.images import read_digests
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.reconcile import Poller
@@ -96,9 +97,12 @@ def validate_session(self: Any, session_id: int) -> dict[str, Any]:
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.cleanup_stale_runs")  # type: ignore[untyped-decorator]
 def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
-    """End attempts that no witness has known for `hours`."""
+    """End attempts that no witness has known for `hours`; read new images for their digests."""
     with bound(self):
-        return dict(clean_up_stale(get_services(), hours=hours))
+        services = get_services()
+        found = dict(clean_up_stale(services, hours=hours))
+        read_digests(services)
+        return found
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.poll_jobs")  # type: ignore[untyped-decorator]

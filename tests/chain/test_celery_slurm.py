@@ -132,6 +132,10 @@ def check_provenance(site: Site, services: Services) -> None:
         assert container["arguments"]
         record = json.loads((Path(attempt.folder) / "exit.json").read_text(encoding="utf-8"))
         assert (record["token"], record["exit_code"]) == (attempt.token, 0)
+        assert attempt.image_record_id is not None
+        image = services.state.get_images([attempt.image_record_id])[attempt.image_record_id]
+        assert image.identity
+        assert attempt.node_image == record["image_id"] == container["image_id"] == image.identity
 
 
 def check_records(services: Services) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from neuroflow.cluster.publish import begin, has_begun, make_plan
 from neuroflow.cluster.records import attempt_files, read_exit_record
 from neuroflow.domain import ExitRecord, OutputRule
 from tests.cluster_layer.builders import WRITES, python_job
+from tests.support.images import fake_sif
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -442,3 +444,23 @@ def test_the_payload_imports_little(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def in_an_image(job: JobRequest, image: Path) -> JobRequest:
+    """Return the job as one of Apptainer's, whose environment is part of the command."""
+    variables = [f"{name}={value}" for name, value in job.run.environment.items()]
+    container = replace(job.run, runtime="apptainer", image=str(image))
+    return replace(job, command=("/usr/bin/env", *variables, *job.command), run=container)
+
+
+def test_the_record_names_the_image_that_the_node_saw(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    sif_id = fake_sif(tmp_path / "an image.sif")
+    assert run(in_an_image(job, tmp_path / "an image.sif"))[0] == 0
+    assert record(job).image_id == sif_id
+
+
+def test_an_image_that_the_node_does_not_see_is_left_to_the_runtime(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    assert run(in_an_image(job, tmp_path / "missing.sif"))[0] == 0
+    assert record(job).image_id == ""

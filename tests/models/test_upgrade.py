@@ -60,6 +60,7 @@ def test_what_was_at_work_is_still_at_work(first_release: Database) -> None:
         AttemptStatus.RUNNING,
     )
     assert (attempt.array_token, attempt.array_index, attempt.signature) == (None, None, "")
+    assert (attempt.image_record_id, attempt.image_version, attempt.node_image) == (None, "", "")
     run = state.get_run(7)
     assert (run.status, run.signature, run.resolution) == (RunStatus.RUNNING, "", "")
 
