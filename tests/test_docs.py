@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STALE = "run `python -m neuroflow.cli.reference docs/`"
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "cli.md"])
+@pytest.mark.parametrize("page", ["configuration.md", "cli.md", "doctor.md"])
 def test_the_generated_page_is_current(page: str, tmp_path: Path) -> None:
     # In a process of its own: click keeps a command's help option as it was first asked for, by whichever test.
     subprocess.run([sys.executable, "-m", "neuroflow.cli.reference", str(tmp_path)], check=True, timeout=60)

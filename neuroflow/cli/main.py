@@ -12,6 +12,7 @@ from neuroflow.cli.config_commands import config_group
 from neuroflow.cli.context import AppContext
 from neuroflow.cli.db_commands import db_group
 from neuroflow.cli.demo_command import demo_command
+from neuroflow.cli.doctor_command import doctor_command
 from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.output import escaped
@@ -69,6 +70,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
     epilog=examples(
         "neuroflow init study              # write a configuration",
         "neuroflow demo                    # try everything on made-up data",
+        "neuroflow doctor                  # what is wrong with this site, and what mends it",
         "neuroflow up                      # run unattended",
         "neuroflow status                  # what is done, what waits, and why",
     ),
@@ -99,6 +101,7 @@ for _command in (
     config_group,
     db_group,
     demo_command,
+    doctor_command,
     init_command,
     logs_command,
     pipeline_group,

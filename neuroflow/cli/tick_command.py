@@ -8,6 +8,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 from neuroflow.cli.output import escaped
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command("tick", epilog=examples("neuroflow tick", "*/5 * * * * neuroflow --config study/neuroflow.yaml tick"))
+@no_doctor_option
 @pass_app
-def tick_command(app: AppContext) -> None:
+def tick_command(app: AppContext, no_doctor: bool) -> None:
     """Do one round without Redis or workers: scan, look at the jobs, start what is due.
 
     Safe beside running workers. Exit code 1 when a cluster did not answer or a run could not be handed over.
@@ -25,6 +27,7 @@ def tick_command(app: AppContext) -> None:
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
     services = app.services()
+    ask_doctor(services.config, skip=no_doctor)
     outcome, problems = discover(services)
     click.echo(f"scan: {outcome.found} sessions, {outcome.ready} ready, {len(problems)} problems")
     poll = poll_round(services, at_once=True)

@@ -9,6 +9,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 from neuroflow.cli.up_command import QUEUES, child_environment
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ def run_group() -> None:
 @click.option("--concurrency", type=click.IntRange(min=1), help="Processes; default: celery.worker_concurrency.")
 @click.option("--queues", default=",".join(QUEUES), show_default=True, help="Queues to serve, with commas between.")
 @_level_option
+@no_doctor_option
 @pass_app
-def worker(app: AppContext, concurrency: int | None, queues: str, loglevel: str | None) -> None:
+def worker(app: AppContext, concurrency: int | None, queues: str, loglevel: str | None, no_doctor: bool) -> None:
     """Run one Celery worker in this process."""
     config = app.config()
-    _execute(config, worker_arguments(config, concurrency=concurrency, queues=queues, level=loglevel))
+    arguments = worker_arguments(config, concurrency=concurrency, queues=queues, level=loglevel)
+    ask_doctor(config, skip=no_doctor)
+    _execute(config, arguments)
 
 
 @run_group.command("beat", epilog=examples("neuroflow run beat"))
