@@ -15,6 +15,7 @@ from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warn
 from neuroflow.doctor.folders import try_writing
 
 TOPIC = "node"
+SAME_FOLDERS = "node-folders"
 
 OTHER_FOLDER = error(
     "node-other-folder",
@@ -160,7 +161,7 @@ def _given(context: Context) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check("node-folders", TOPIC, "a node sees the same folders", _same_folders, (OTHER_FOLDER,), needs=()),
+    Check(SAME_FOLDERS, TOPIC, "a node sees the same folders", _same_folders, (OTHER_FOLDER,), needs=()),
     Check("node-dicom", TOPIC, "a node sees the DICOM folders, where it converts them", _dicom, (OTHER_FOLDER,)),
     Check("node-version", TOPIC, "jobs run with this release", _version, (OTHER_VERSION,), needs=()),
     Check("node-scratch", TOPIC, "cluster.scratch", _scratch, (NO_SCRATCH,)),

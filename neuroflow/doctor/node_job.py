@@ -86,8 +86,10 @@ def look_at_node(context: Context, waiting: Waiting, *, checks: Sequence[Check])
                 context.run("scancel", job_id)
         report = _report(place)
         if report is not None:
-            yield from _findings(report)
-            yield from _answers(told, str(report["host"]), waiting)
+            found = list(_findings(report))
+            yield from found
+            if any(one.check == node_checks.SAME_FOLDERS and one.severity is Severity.OK for one in found):
+                yield from _answers(told, str(report["host"]), waiting)
             yield from _clock(told, report, now=context.clock())
         elif reason:
             yield _own(NOT_STARTED.seen(f"job {job_id}: {reason}"))

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from neuroflow.config.derived import EMBEDDED
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
@@ -69,12 +71,21 @@ PLAIN = warning(
 )
 
 
+def _patience() -> dict[str, Any]:
+    # Without tries again, which a refused password would be worth to redis-py.
+    return {
+        "socket_timeout": _SECONDS,
+        "socket_connect_timeout": _SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
 @contextmanager
 def client(context: Context) -> Iterator[redis.Redis]:
     """Connect as the services do."""
     url = context.config.redis_url().replace("redis+socket://", "unix://", 1)
     url = url.replace("?virtual_host=", "?db=").replace("&virtual_host=", "&db=")
-    made = redis.Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+    made = redis.Redis.from_url(url, **_patience())
     try:
         yield made
     finally:
@@ -129,7 +140,7 @@ def _closed(context: Context) -> Iterator[Finding]:
 
 def _socket(path: Path) -> Iterator[Finding]:
     """Look whether another user could open a socket: the folders above it decide, or a password does."""
-    if not _takes_commands(redis.Redis(unix_socket_path=str(path), socket_timeout=_SECONDS)):
+    if not _takes_commands(redis.Redis(unix_socket_path=str(path), **_patience())):
         return
     # Whoever can't enter one of the folders can't open the socket.
     if any(not (folder.stat().st_mode & _PRIVATE_MODE) for folder in path.parents):
@@ -154,7 +165,7 @@ def _ports(context: Context, url: Any) -> Iterator[Finding]:
     if url.scheme == "redis+socket" and str(told).isdigit() and int(told):
         ports.append(int(told))
     for port in dict.fromkeys(ports):
-        stranger = redis.Redis(host=host, port=port, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+        stranger = redis.Redis(host=host, port=port, **_patience())
         if _takes_commands(stranger):
             yield OPEN.seen(f"{host}:{port} answered PING without a password")
         if url.scheme == "redis" and not _is_this_machine(host):
