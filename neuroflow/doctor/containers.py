@@ -1,30 +1,19 @@
-"""Whether each pipeline's tool can be run: its command, its runtime, its image, by running it."""
+"""Whether there is all that each pipeline's tool needs: a command, a runtime, the folders that it binds."""
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from neuroflow.adapters.runtimes import command_line
-from neuroflow.config.fields import IMAGE_FILE
-from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
-from neuroflow.doctor.mounts import existing
-from neuroflow.doctor.sample import container_of, enabled, with_arguments
+from neuroflow.doctor.check import Check, Context, Finding, error, skipped, well
+from neuroflow.doctor.sample import container_of, enabled
 from neuroflow.domain import ContainerRun
 from neuroflow.errors import AdapterError, CommandError
 from neuroflow.orchestrator.registry import Pipeline
 
 TOPIC = "containers"
-# The first look into an image of 10 GB on a busy file system takes minutes.
-RUN_SECONDS = 240.0
 IMAGE_RUNTIMES = ("apptainer", "singularity")
-_ASKED = {"qsiparc": "--help"}  # it has no --version
-_RELEASE = re.compile(r"(?<![0-9.])v?(\d+\.\d+(?:\.\d+)?)")
 
 NO_COMMAND = error(
     "command-impossible",
@@ -45,24 +34,6 @@ NO_BIND = error(
     why="the runtime refuses to start a container whose bind is missing",
     mend="make it, or remove it from containers.binds",
 )
-NOT_LOCAL = warning(
-    "image-not-a-file",
-    "an image is a reference, not a SIF file",
-    why="each job would pull it anew, and compute nodes mostly have no network",
-    mend="{runtime} pull /shared/containers/{pipeline}.sif {image}, and set pipelines.{pipeline}.image to that file",
-)
-BROKEN = error(
-    "image-not-runnable",
-    "a tool does not start",
-    why="every run of the pipeline would fail in the same way",
-    mend="run it by hand: {command}",
-)
-OTHER_VERSION = warning(
-    "image-other-version",
-    "a tool says another version than the configuration",
-    why="options differ between releases, and go by the configured version",
-    mend="set pipelines.{pipeline}.version to '{version}', or use the image of the configured version",
-)
 
 
 def _commands(context: Context) -> Iterator[Finding]:
@@ -77,7 +48,7 @@ def _commands(context: Context) -> Iterator[Finding]:
             yield well(f"{pipeline.name}: {run.runtime}, {run.image or run.program[0]}")
 
 
-def _buildable(context: Context) -> Iterator[tuple[Pipeline, ContainerRun]]:
+def buildable(context: Context) -> Iterator[tuple[Pipeline, ContainerRun]]:
     """Yield the pipelines for which a command can be built; the others are `command-impossible` already."""
     for pipeline in enabled(context.config):
         try:
@@ -88,7 +59,7 @@ def _buildable(context: Context) -> Iterator[tuple[Pipeline, ContainerRun]]:
 
 def _runtimes(context: Context) -> Iterator[Finding]:
     programs: dict[str, list[str]] = {}
-    for pipeline, run in _buildable(context):
+    for pipeline, run in buildable(context):
         programs.setdefault(run.program[0] if run.runtime == "host" else run.runtime, []).append(pipeline.name)
     for program, pipelines in programs.items():
         yield _program(context, program, pipelines)
@@ -126,71 +97,8 @@ def _binds(context: Context) -> Iterator[Finding]:
     yield from missing or [well("what containers.binds names is there")]
 
 
-def _images(context: Context) -> Iterator[Finding]:
-    for pipeline, run in _buildable(context):
-        yield _run(context, pipeline, run)
-
-
-def _run(context: Context, pipeline: Pipeline, run: ContainerRun) -> Finding:
-    name = pipeline.name
-    program = run.program[0] if run.runtime == "host" else run.runtime
-    if shutil.which(program, path=context.environ.get("PATH")) is None:
-        return skipped(f"{name}: {program} is not here")
-    if run.runtime in IMAGE_RUNTIMES and run.image is not None and not IMAGE_FILE.is_file(run.image):
-        return NOT_LOCAL.seen(f"{name}: {run.image}", runtime=run.runtime, pipeline=name, image=run.image)
-    if run.runtime in IMAGE_RUNTIMES and not Path(run.image or "").exists():
-        return skipped(f"{name}: {run.image} is not there")
-    with _folders(context) as folder:
-        option = _ASKED.get(name, "--version")
-        asked = with_arguments(container_of(context.config, pipeline, folder=folder), option)
-        command = command_line(asked, scratch=str(folder / "tmp"))
-        try:
-            answer = context.run(*command, seconds=RUN_SECONDS)
-            answer.check()
-        except CommandError as problem:
-            lines = [line.strip() for line in problem.stderr.splitlines() if line.strip()]
-            said = " / ".join(lines[-3:]) or str(problem)
-            return BROKEN.seen(
-                f"{name}: `{program} … {option}` ended with {problem.returncode}: {said}",
-                command=f"{run.runtime} run {run.image} {option}" if run.image else f"{program} {option}",
-            )
-    return _version(name, run, answer.stdout + answer.stderr)
-
-
-@contextmanager
-def _folders(context: Context) -> Iterator[Path]:
-    """Make the folders that a run binds, for as long as it lasts."""
-    with tempfile.TemporaryDirectory(
-        prefix=".neuroflow-doctor-", dir=existing(context.config.paths.work_root), ignore_cleanup_errors=True
-    ) as made:
-        for name in ("work", "out", "tmp"):
-            os.mkdir(f"{made}/{name}")  # noqa: PTH102
-        yield Path(made)
-
-
-def _version(name: str, run: ContainerRun, said: str) -> Finding:
-    match = _RELEASE.search(said)
-    told = match[1] if match else ""
-    if told and run.version and not told.startswith(run.version) and not run.version.startswith(told):
-        return OTHER_VERSION.seen(
-            f"{name}: it says {told}, the configuration {run.version} ({run.image or run.program[0]})",
-            pipeline=name,
-            version=told,
-        )
-    return well(f"{name} runs{f': version {told}' if told else ''}")
-
-
 CHECKS = (
     Check("commands", TOPIC, "a command can be built for each pipeline", _commands, (NO_COMMAND,), quick=True),
     Check("runtimes", TOPIC, "runtimes and host tools are there", _runtimes, (NO_RUNTIME,), on_node=True, quick=True),
     Check("binds", TOPIC, "folders of containers.binds", _binds, (NO_BIND,), on_node=True, quick=True),
-    Check(
-        "images",
-        TOPIC,
-        "each image runs (--version)",
-        _images,
-        (NOT_LOCAL, BROKEN, OTHER_VERSION),
-        on_node=True,
-        seconds=4 * RUN_SECONDS + 60,
-    ),
 )

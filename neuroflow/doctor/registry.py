@@ -17,6 +17,7 @@ from neuroflow.doctor import (
     slurm,
     slurm_jobs,
     space,
+    tools,
 )
 from neuroflow.doctor.check import Check, Kind
 
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     *slurm_jobs.CHECKS,
     *containers.CHECKS,
     *files.CHECKS,
+    *tools.CHECKS,
     *host.CHECKS,
 )
 # Only inside the job of --node.

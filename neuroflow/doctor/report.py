@@ -131,7 +131,6 @@ does not ask them.
 account, partition and QOS of the largest pipeline; `--partition` names another one. It is cancelled when you interrupt
 it, or when it does not end within `doctor.node_timeout_seconds`. Run it once for each partition that you use.
 
-What is not looked at: programs of the site that end processes on its login nodes, and purges of old files. In a
-container the heuristic is read, not imported. TemplateFlow: the images that QSIPrep loads are looked for; what a
-reconstruction of your own needs is not known.
+What is not looked at: programs of the site that end processes on its login nodes, and purges of old files.
+TemplateFlow: the images that QSIPrep loads are looked for; what a reconstruction of your own needs is not known.
 """

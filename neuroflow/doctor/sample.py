@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from neuroflow.adapters import get_adapter
@@ -104,8 +103,3 @@ def job_of(config: NeuroflowConfig, pipeline: Pipeline, site: SiteLimits) -> Job
         run=nothing,
         settings=pipeline.settings,
     )
-
-
-def with_arguments(run: ContainerRun, *arguments: str) -> ContainerRun:
-    """Return a run of the same tool with other arguments."""
-    return replace(run, arguments=arguments)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from neuroflow.doctor.tools import same_release
 from tests.doctor.conftest import Patient
 from tests.support.apptainer import Apptainer
 from tests.support.commands import run
+from tests.support.demo_images import DemoImages
 
 QUIET = {"bids_conversion": {"enabled": False}, "qsirecon": {"enabled": False}, "qsiparc": {"enabled": False}}
 
@@ -22,8 +24,7 @@ def only_qsiprep(patient: Patient, **settings: Any) -> Patient:
 
 def in_apptainer(patient: Patient, apptainer: Apptainer, image: Path, **settings: Any) -> Patient:
     patient.write(containers={"runtime": "apptainer", "runtime_args": list(apptainer.runtime_args)})
-    for key in ("bids_root", "derivatives_root", "work_root"):
-        (patient.folder / key).mkdir()
+    (patient.folder / "work_root").mkdir()
     return only_qsiprep(patient, image=str(image), **settings)
 
 
@@ -34,6 +35,8 @@ def saying(apptainer: Apptainer, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
     def build(words: str) -> Path:
         image = folder / f"{words.replace(' ', '-')}.sif"
+        if image.exists():
+            return image
         definition = folder / "image.def"
         definition.write_text(
             f"Bootstrap: localimage\nFrom: {apptainer.image.parent / 'busybox'}\n\n%runscript\n    echo {words}\n"
@@ -150,3 +153,56 @@ def test_a_tool_of_the_host(patient: Patient, program: Callable[[str, str], str]
     path = program("qsiprep", "echo qsiprep 26.1.1")
     only_qsiprep(patient, program=[f"{path.partition(':')[0]}/qsiprep"])
     assert [one.severity for one in patient.look("images", "runtimes")] == ["ok", "ok"]
+
+
+@pytest.mark.provokes("runtime-needs-userns")
+def test_a_runtime_that_works_in_a_user_namespace_only(
+    patient: Patient, apptainer: Apptainer, saying: Callable[[str], Path], program: Callable[[str, str], str]
+) -> None:
+    in_apptainer(patient, apptainer, saying("qsiprep v26.1.1"))
+    patient.write(containers={"runtime_args": []})
+    if not apptainer.runtime_args:
+        # It works here without one: then it is made to fail, as it does where the setuid helper is missing.
+        refuse = f'case "$*" in *--userns*) exec {apptainer.program} "$@";; esac; echo no setuid >&2; exit 255'
+        [found] = patient.look("images", path=program("apptainer", refuse))
+    else:
+        [found] = patient.look("images")
+    assert (found.code, "--userns" in found.mend) == ("runtime-needs-userns", True)
+
+
+HEURISTIC = "import no_such_module\ndef infotodict(seqinfo): ...\n"
+
+
+@pytest.mark.provokes("heuristic-broken")
+def test_a_heuristic_that_can_not_be_imported_beside_heudiconv(patient: Patient, tmp_path: Path) -> None:
+    pytest.importorskip("heudiconv")
+    (tmp_path / "heuristic.py").write_text(HEURISTIC)
+    patient.write(pipelines={"bids_conversion": {"heuristic": str(tmp_path / "heuristic.py")}})
+    [found] = patient.look("heuristic-import")
+    assert found.code == "heuristic-broken"
+    assert "No module named 'no_such_module'" in found.what
+
+
+@pytest.mark.provokes("heuristic-broken")
+def test_a_heuristic_that_can_not_be_imported_in_the_image(
+    patient: Patient, apptainer: Apptainer, demo_images: DemoImages, tmp_path: Path
+) -> None:
+    in_apptainer(patient, apptainer, tmp_path / "none-26.1.1.sif")
+    conversion: dict[str, Any] = {"enabled": True, "image": str(demo_images.bids_conversion)}
+    patient.write(pipelines={"bids_conversion": conversion, "qsiprep": {"enabled": False}})
+    assert [one.severity for one in patient.look("images", "heuristic-import")] == ["ok", "ok"]
+    (tmp_path / "heuristic.py").write_text(HEURISTIC)
+    patient.write(pipelines={"bids_conversion": {**conversion, "heuristic": str(tmp_path / "heuristic.py")}})
+    assert "no_such_module" in patient.look("heuristic-import")[0].what
+
+
+def test_an_image_without_python_says_nothing_of_the_heuristic(patient: Patient, apptainer: Apptainer) -> None:
+    in_apptainer(patient, apptainer, apptainer.image)
+    patient.write(pipelines={"bids_conversion": {"enabled": True, "image": str(apptainer.image)}})
+    assert [one.severity for one in patient.look("heuristic-import")] == ["skipped"]
+
+
+def test_versions_agree_as_far_as_they_are_written_out() -> None:
+    assert same_release("26.1", "26.1.1")
+    assert same_release("1.0.2rc1", "1.0.2")
+    assert not same_release("26.1.1", "26.1.10")
