@@ -137,12 +137,16 @@ def _node(
     partition: str | None,
     seconds: float | None,
 ) -> Iterator[Finding]:
+    import signal
+
     from neuroflow.doctor.node_job import Waiting, look_at_node, not_asked
 
     reason = not_asked(context)
     if reason:
         yield reason
         return
+    # The job is cancelled, and its folder removed, however the wait ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     wait = Waiting(seconds or context.config.doctor.node_timeout_seconds, partition, progress=writer.now)
     yield from look_at_node(context, wait, checks=[check for check in checks if chosen(check)])
 
@@ -169,6 +173,7 @@ class _Writer:
         self.findings: list[Finding] = []
         self._quiet = quiet
         self._topic = ""
+        self._waiting = 0  # checks that could not be made because of the error of another one
         self._here = socket.gethostname()
         self._shows_progress = sys.stderr.isatty() and not quiet
 
@@ -180,14 +185,20 @@ class _Writer:
     def add(self, finding: Finding) -> None:
         """Take a finding, and write its line."""
         from neuroflow.doctor.report import line
+        from neuroflow.doctor.runner import NOT_LOOKED_AT
 
         self.findings.append(finding)
         if self._quiet:
             return
+        if finding.what.startswith(NOT_LOOKED_AT):
+            self._waiting += 1
+            return
         self.now_done()
         if finding.topic != self._topic:
             self._topic = finding.topic
-            click.secho(f"\n{self._topic}" if len(self.findings) > 1 else self._topic, bold=True)
+            if len(self.findings) > 1:
+                click.echo()
+            click.secho(self._topic, bold=True)
         mark = click.style(f"{finding.severity:<8}", fg=_colour(finding.severity))
         click.echo(f"  {mark} {escaped(line(finding, here=self._here))}")
 
@@ -202,10 +213,13 @@ class _Writer:
         from neuroflow.doctor.report import blocks, summary
 
         self.now_done()
+        if self._waiting:
+            click.echo(f"\n{self._waiting} checks wait until the errors below are mended")
         for severity in (Severity.WARNING, Severity.ERROR):
             for block in blocks((one for one in self.findings if one.severity is severity), here=self._here):
                 head, *rest = map(escaped, block)
-                click.secho(f"\n{head}", fg=_colour(severity), bold=True)
+                click.echo()
+                click.secho(head, fg=_colour(severity), bold=True)
                 for text in rest:
                     click.echo(text)
         click.echo(f"\n{summary(self.findings)}")

@@ -26,7 +26,7 @@ INVALID = error(
     "config-invalid",
     "the configuration is missing, or has wrong keys or values",
     why="no command and no service starts with it",
-    mend="edit the file at the line that is named; `neuroflow config schema --keys` lists the keys",
+    mend="{hint}",
 )
 FILE_MISSING = error(
     "config-file-missing",
@@ -73,7 +73,7 @@ def _loads(context: Context) -> Iterator[Finding]:
     except ConfigError as problem:
         first, *others = str(problem).splitlines()
         for line in others or [first]:
-            yield INVALID.seen(line.strip())
+            yield INVALID.seen(line.strip(), hint=problem.hint)
         return
     names = ", ".join(map(str, config.files)) or "built in code"
     yield well(f"read from {names}; cluster.kind is {config.cluster.kind}, {_overridden(config)}")

@@ -30,8 +30,8 @@ CHECKS: tuple[Check, ...] = (
     *clock.CHECKS,
     *slurm.CHECKS,
     *slurm_jobs.CHECKS,
-    *containers.CHECKS,
     *files.CHECKS,
+    *containers.CHECKS,
     *tools.CHECKS,
     *host.CHECKS,
 )

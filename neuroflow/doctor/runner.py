@@ -25,6 +25,7 @@ HUNG = error(
     "`neuroflow doctor --only {check}`",
 )
 KINDS = (CRASHED, HUNG)
+NOT_LOOKED_AT = "not looked at"
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,17 @@ def run_checks(
     """
     by_name = {check.name: check for check in checks}
     names = {name for check in checks if chosen(check) for name in (check.name, *_needed(check, by_name))}
-    failed: set[str] = set()
+    failed: dict[str, str] = {}  # by name, with what is to be mended first
     host = host or socket.gethostname()
     for check in checks:
         if check.name not in names:
             continue
         on_start(check)
         findings = [check.own(one, host=host) for one in _run_one(check, context, failed=failed, raising=raising)]
-        if any(one.severity is Severity.ERROR for one in findings) or _was_not_asked(findings, check, failed):
-            failed.add(check.name)
+        if any(one.severity is Severity.ERROR for one in findings):
+            failed[check.name] = check.name
+        elif waits := [failed[name] for name in check.needs if name in failed]:
+            failed[check.name] = waits[0]
         if chosen(check):
             yield from findings
 
@@ -76,15 +79,10 @@ def _needed(check: Check, by_name: dict[str, Check]) -> Iterator[str]:
             yield from _needed(by_name[name], by_name)
 
 
-def _was_not_asked(findings: Iterable[Finding], check: Check, failed: set[str]) -> bool:
-    """Tell whether a check was skipped because of what it needs: what needs it in turn can't be asked either."""
-    return bool(failed.intersection(check.needs)) and all(one.severity is Severity.SKIPPED for one in findings)
-
-
-def _run_one(check: Check, context: Context, *, failed: set[str], raising: bool) -> Iterable[Finding]:
-    missing = [name for name in check.needs if name in failed]
+def _run_one(check: Check, context: Context, *, failed: dict[str, str], raising: bool) -> Iterable[Finding]:
+    missing = [failed[name] for name in check.needs if name in failed]
     if missing:
-        return (skipped(f"not looked at: `{missing[0]}` has to be mended first"),)
+        return (skipped(f"{NOT_LOOKED_AT}: `{missing[0]}` has to be mended first"),)
     outcome = _within_time(check, context)
     if outcome is None:
         return (HUNG.seen(f"`{check.name}` did not end within {check.seconds:g} s", check=check.name),)

@@ -61,6 +61,8 @@ def test_a_configuration_that_can_not_be_read_is_a_finding(patient: Patient) -> 
     patient.write(cluster={"kind": "y"})
     output = doctor(patient, code=1).stdout
     assert "ERROR config-invalid" in output
+    assert "checks wait until the errors below are mended" in output
+    assert "not looked at" not in output
     assert "Traceback" not in output
 
 
