@@ -9,12 +9,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from neuroflow.config.checks import missing_files
 from neuroflow.config.environment import CONFIG_VARIABLE, PREFIX, SITE_VARIABLE, variables
 from neuroflow.config.load import NeuroflowConfig
-from neuroflow.config.shapes import leaves
+from neuroflow.config.shapes import KeyPath, dotted, leaves
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.doctor.check import Check, Context, Finding, error, on_slurm, skipped, warning, well
+from neuroflow.doctor.files import conversion_is_on
 from neuroflow.errors import ConfigError, StateError
 from neuroflow.masking import is_secret_key
 from neuroflow.orchestrator.registry import get_registry
@@ -87,10 +89,20 @@ def _overridden(config: NeuroflowConfig) -> str:
 
 
 def _files(context: Context) -> Iterator[Finding]:
-    problems = context.config.check_files()
+    config = context.config
+    if not context.on_node:
+        problems = config.check_files()
+    else:
+        elsewhere = conversion_is_on(context)
+        found = missing_files(dict(config))
+        problems = [f"{dotted(key)}: {text}" for key, text in found if not (elsewhere and _is_for_conversion(key))]
     yield from (FILE_MISSING.seen(line) for line in problems)
     if not problems:
         yield well("all files and folders that it names are there")
+
+
+def _is_for_conversion(key: KeyPath) -> bool:
+    return key[0] == "discovery" or key[:2] in (("paths", "dicom_root"), ("pipelines", "bids_conversion"))
 
 
 def _closed(context: Context) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from neuroflow.config.disk import exists
 from neuroflow.core.database import Database
 from neuroflow.core.health import integrity_problems, server_version
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
@@ -69,7 +70,7 @@ def opened(context: Context) -> Iterator[Database]:
 
 def _reachable(context: Context) -> Iterator[Finding]:
     with opened(context) as database:
-        if database.file is not None and not database.file.exists():
+        if database.file is not None and not exists(database.file):
             yield skipped(f"{database.file} is not there yet")
             return
         try:
@@ -97,7 +98,7 @@ def _schema(context: Context) -> Iterator[Finding]:
 
 def _whole(context: Context) -> Iterator[Finding]:
     with opened(context) as database:
-        if database.file is None or not database.file.exists():
+        if database.file is None or not exists(database.file):
             yield skipped("PostgreSQL looks after itself" if database.file is None else "it is not there yet")
             return
         try:

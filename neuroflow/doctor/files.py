@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neuroflow.adapters.heuristics import SHIPPED_HEURISTIC
+from neuroflow.config.disk import is_file
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
+from neuroflow.orchestrator.registry import get_registry
 
 TOPIC = "files"
 LICENCE_LINES = 4
@@ -50,7 +52,7 @@ def _licence(context: Context) -> Iterator[Finding]:
         yield skipped("paths.freesurfer_license is not set")
         return
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _text(path).splitlines()
     except OSError as problem:
         yield STRANGE_LICENCE.seen(f"{path} can't be read: {problem.strerror}")
         return
@@ -59,6 +61,13 @@ def _licence(context: Context) -> Iterator[Finding]:
         yield STRANGE_LICENCE.seen(f"{path} begins with {_begin(filled)}; number of lines: {len(filled)}")
         return
     yield well(f"{path} looks like a licence")
+
+
+def _text(path: Path) -> str:
+    # Reading a pipe would wait for a writer that never comes.
+    if not is_file(path):
+        raise FileNotFoundError(0, "no such file")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _begin(lines: list[str]) -> str:
@@ -128,7 +137,7 @@ def heuristic_file(context: Context) -> Path:
 def problem_in_heuristic(file: Path) -> str:
     """Return what keeps a file from being a heuristic, as far as that can be read, or nothing."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        tree = ast.parse(_text(file), filename=str(file))
     except SyntaxError as problem:
         return f"line {problem.lineno}: {problem.msg}"
     except (OSError, ValueError) as problem:
@@ -142,7 +151,10 @@ def problem_in_heuristic(file: Path) -> str:
 
 def conversion_is_on(context: Context) -> str:
     """Say why there is no conversion to look at."""
-    return "" if context.config.pipelines.bids_conversion.enabled else "bids_conversion is disabled"
+    pipeline = get_registry(context.config).get("bids_conversion")
+    if not pipeline.enabled:
+        return "bids_conversion is disabled"
+    return "conversions don't run on nodes" if context.on_node and pipeline.where != "cluster" else ""
 
 
 CHECKS = (

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from neuroflow.cluster.submit import check_folder
+from neuroflow.config.disk import exists
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
 from neuroflow.doctor.mounts import existing, mount_of, parse_mounts
 from neuroflow.errors import SubmissionRefused
@@ -152,7 +153,7 @@ def _modes(context: Context) -> Iterator[Finding]:
     folder = context.config.paths.state_dir
     if slurm_refuses := _refusal(context, folder):
         yield CHARACTERS.seen(slurm_refuses)
-    if not folder.exists():
+    if not exists(folder):
         yield skipped(f"{folder} is not there yet; it is made with the mode 700")
         return
     mode = stat.S_IMODE(folder.stat().st_mode)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuroflow.config.disk import exists
+
 # Seen by this machine alone, and gone when it restarts.
 MEMORY_TYPES = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 # File systems of another machine: locks and shared memory are not what they are on a disk of one's own.
@@ -62,6 +64,6 @@ def mount_of(folder: Path, mounts: Iterable[Mount]) -> Mount:
 
 def existing(folder: Path) -> Path:
     """Return a folder, or the nearest one above it that exists."""
-    while not folder.exists() and folder != folder.parent:
+    while not exists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder

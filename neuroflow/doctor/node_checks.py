@@ -11,7 +11,9 @@ from typing import Any
 
 import neuroflow
 from neuroflow.cluster.scratch import SCRATCH_MARK, make_scratch
+from neuroflow.config.disk import is_folder
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
+from neuroflow.doctor.files import conversion_is_on
 from neuroflow.doctor.folders import try_writing
 
 TOPIC = "node"
@@ -93,19 +95,11 @@ def _same_folders(context: Context) -> Iterator[Finding]:
 
 def _dicom(context: Context) -> Iterator[Finding]:
     root = context.config.paths.dicom_root
-    needed = [one for one in _conversions(context) if one == "cluster"]
-    if not needed:
-        yield skipped("conversions don't run on nodes")
-    elif not root.is_dir():
-        yield OTHER_FOLDER.seen(f"paths.dicom_root ({root}) is not there", key="dicom_root", folder=root)
-    else:
-        yield well(f"{root} is there")
-
-
-def _conversions(context: Context) -> list[str]:
-    from neuroflow.doctor.sample import enabled
-
-    return [one.where for one in enabled(context.config) if one.name == "bids_conversion"]
+    yield (
+        well(f"{root} is there")
+        if is_folder(root)
+        else OTHER_FOLDER.seen(f"paths.dicom_root ({root}) is not there", key="dicom_root", folder=root)
+    )
 
 
 def _version(context: Context) -> Iterator[Finding]:
@@ -162,7 +156,14 @@ def _given(context: Context) -> Iterator[Finding]:
 
 CHECKS = (
     Check(SAME_FOLDERS, TOPIC, "a node sees the same folders", _same_folders, (OTHER_FOLDER,), needs=()),
-    Check("node-dicom", TOPIC, "a node sees the DICOM folders, where it converts them", _dicom, (OTHER_FOLDER,)),
+    Check(
+        "node-dicom",
+        TOPIC,
+        "a node sees the DICOM folders",
+        _dicom,
+        (OTHER_FOLDER,),
+        applies=conversion_is_on,
+    ),
     Check("node-version", TOPIC, "jobs run with this release", _version, (OTHER_VERSION,), needs=()),
     Check("node-scratch", TOPIC, "cluster.scratch", _scratch, (NO_SCRATCH,)),
     Check("node-job", TOPIC, "what a job is given", _given, (), needs=()),

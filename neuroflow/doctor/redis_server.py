@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from neuroflow.config.derived import EMBEDDED
+from neuroflow.config.disk import exists
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
 from neuroflow.masking import mask_text
 
@@ -94,7 +95,7 @@ def client(context: Context) -> Iterator[redis.Redis]:
 
 def _embedded_is_down(context: Context) -> bool:
     path = context.config.redis_socket()
-    return path is not None and not path.exists()
+    return path is not None and not exists(path)
 
 
 def _reachable(context: Context) -> Iterator[Finding]:

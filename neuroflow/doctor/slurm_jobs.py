@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from neuroflow.cluster.answers import is_passing
 from neuroflow.cluster.submit import script_text
 from neuroflow.doctor.check import Check, Context, Finding, error, moment, on_slurm, skipped, warning, well
 from neuroflow.doctor.sample import job_of, on_cluster, request_of
@@ -58,7 +59,9 @@ def _accepted(context: Context) -> Iterator[Finding]:
             found.append(REFUSED.seen(f"{pipeline.name}: {problem}", pipeline=pipeline.name))
             continue
         said = " / ".join(line.strip() for line in answer.stderr.splitlines() if line.strip())
-        if answer.exit_code != 0:
+        if answer.exit_code != 0 and is_passing(answer.stderr):
+            yield skipped(f"{pipeline.name}: SLURM takes no job at present: {said}")
+        elif answer.exit_code != 0:
             found.append(REFUSED.seen(f"{pipeline.name} ({_asked(context, pipeline)}): {said}", pipeline=pipeline.name))
         else:
             yield well(f"{pipeline.name} ({_asked(context, pipeline)}) would be taken")

@@ -14,6 +14,7 @@ from pathlib import Path
 from neuroflow.adapters.bids_conversion import HEURISTIC_TARGET
 from neuroflow.adapters.runtimes import command_line
 from neuroflow.cluster.transport import CompletedCommand
+from neuroflow.config.disk import exists
 from neuroflow.config.fields import IMAGE_FILE
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
 from neuroflow.doctor.containers import IMAGE_RUNTIMES, TOPIC, buildable
@@ -73,7 +74,7 @@ def _not_runnable(context: Context, run: ContainerRun) -> Finding | None:
         return skipped(f"{name}: {program} is not here")
     if run.runtime in IMAGE_RUNTIMES and run.image is not None and not IMAGE_FILE.is_file(run.image):
         return NOT_LOCAL.seen(f"{name}: {run.image}", runtime=run.runtime, pipeline=name, image=run.image)
-    if run.runtime in IMAGE_RUNTIMES and not Path(run.image or "").exists():
+    if run.runtime in IMAGE_RUNTIMES and not exists(Path(run.image or "")):
         return skipped(f"{name}: {run.image} is not there")
     return None
 
@@ -100,7 +101,8 @@ def _run(context: Context, pipeline: Pipeline, run: ContainerRun) -> Finding:
 
 def _last_words(problem: CommandError) -> str:
     lines = [line.strip() for line in problem.stderr.splitlines() if line.strip()]
-    return " / ".join(lines[-3:]) or str(problem)
+    # Not the command itself: it names the container's variables.
+    return " / ".join(lines[-3:]) or ("it did not end in time" if problem.timed_out else "it said nothing")
 
 
 def _runs_in_a_namespace(context: Context, pipeline: Pipeline, run: ContainerRun, option: str) -> bool:
@@ -146,7 +148,7 @@ def _comes_later(context: Context, source: Path) -> bool:
     """Tell whether a bind's source is a dataset that earlier runs will make."""
     paths = context.config.paths
     ours = any(source == root or root in source.parents for root in (paths.bids_root, paths.derivatives_root))
-    return ours and not source.exists()
+    return ours and not exists(source)
 
 
 @contextmanager
@@ -199,7 +201,7 @@ def _heuristic(context: Context) -> Iterator[Finding]:
         else:
             ask_tool(context, pipeline, "python3", "-B", "-c", _IMPORT, HEURISTIC_TARGET, verb="exec")
     except CommandError as problem:
-        words = (problem.stderr.strip() or str(problem)).splitlines()[-1]
+        words = _last_words(problem).rpartition(" / ")[2]
         # A container that does not start is told of by `images`.
         if "Traceback" in problem.stderr:
             yield BAD_HEURISTIC.seen(f"{file}: {words}", file=file)

@@ -44,6 +44,14 @@ def test_a_licence_and_a_dicom_folder_that_are_not_there(patient: Patient) -> No
     assert "paths.dicom_root" in found[0].what
 
 
+def test_a_node_needs_no_dicom_where_it_converts_none(patient: Patient) -> None:
+    patient.content["paths"] |= {"freesurfer_license": "none.txt", "dicom_root": "gone"}
+    patient.write()
+    assert patient.codes("configuration-files", on_node=True) == ["config-file-missing"]
+    patient.write(pipelines={"bids_conversion": {"where": "cluster"}})
+    assert patient.codes("configuration-files", on_node=True) == ["config-file-missing"] * 2
+
+
 @pytest.mark.provokes("config-secrets-readable")
 def test_a_password_in_a_file_that_others_can_read(patient: Patient) -> None:
     patient.write(redis={"url": "redis://:geheim@127.0.0.1:6379/0"}).chmod(0o644)

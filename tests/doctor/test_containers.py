@@ -73,11 +73,23 @@ def test_a_runtime_that_does_not_start(patient: Patient, program: Callable[[str,
 
 
 def test_a_runtime_that_a_module_brings_is_left_to_the_node(patient: Patient) -> None:
-    patient.write(containers={"runtime": "apptainer"}, cluster={"setup_lines": ["module load apptainer"]})
+    cluster = {"kind": "slurm", "setup_lines": ["module load apptainer"]}
+    patient.write(containers={"runtime": "apptainer"}, cluster=cluster)
     only_qsiprep(patient, image="/x/qsiprep.sif")
     [found] = patient.look("runtimes", path="/nonexistent")
     assert (found.severity, "--node" in found.what) == ("skipped", True)
     assert patient.codes("runtimes", path="/nonexistent", on_node=True) == ["runtime-missing"]
+
+
+@pytest.mark.provokes("runtime-not-here", "runtime-missing")
+def test_a_runtime_that_only_nodes_may_have(patient: Patient) -> None:
+    patient.write(containers={"runtime": "apptainer"}, cluster={"kind": "slurm"})
+    only_qsiprep(patient, image="/x/qsiprep.sif")
+    assert patient.codes("runtimes", path="/nonexistent") == ["runtime-not-here"]
+    assert patient.codes("runtimes", path="/nonexistent", on_node=True) == ["runtime-missing"]
+    conversion = {"enabled": True, "image": "/x/heudiconv.sif"}  # works inside the worker, so here
+    patient.write(pipelines={"bids_conversion": conversion})
+    assert patient.codes("runtimes", path="/nonexistent") == ["runtime-missing"]
 
 
 @pytest.mark.provokes("runtime-missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_a_file_that_is_no_licence(patient: Patient, tmp_path: Path, text: str) 
     [found] = patient.look("licence")
     assert found.code == "licence-strange"
     assert "me@" not in found.what
+
+
+@pytest.mark.provokes("licence-strange", "heuristic-broken")
+def test_a_pipe_is_not_waited_for(patient: Patient, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with_path(patient, "freesurfer_license", tmp_path / "pipe")
+    patient.write(pipelines={"bids_conversion": {"heuristic": str(tmp_path / "pipe")}})
+    assert patient.codes("licence", "heuristic") == ["licence-strange", "heuristic-broken"]
 
 
 @pytest.mark.provokes("templates-missing")
