@@ -91,7 +91,8 @@ def _program(context: Context, program: str, pipelines: list[Pipeline]) -> Findi
 
 def _missing(context: Context, program: str, pipelines: list[Pipeline]) -> Finding:
     """Judge a program that is missing here: many clusters have the runtime on their compute nodes only."""
-    words = f"{program}, for {', '.join(one.name for one in pipelines)}, is not on the PATH"
+    where = "does not exist" if "/" in program else "is not on the PATH"
+    words = f"{program}, for {', '.join(one.name for one in pipelines)}, {where}"
     in_jobs = context.config.cluster.kind == "slurm" and all(one.where == "cluster" for one in pipelines)
     if context.on_node or not in_jobs:
         return NO_RUNTIME.seen(words, program=program)

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from neuroflow.doctor.check import Check, Context, Finding, Severity, error, on_
 from neuroflow.doctor.clock import judged
 from neuroflow.doctor.sample import job_of, on_cluster
 from neuroflow.domain import Resources, SiteLimits
-from neuroflow.errors import ClusterError, CommandError
+from neuroflow.errors import ClusterError, CommandError, NeuroflowError
 from neuroflow.orchestrator.services import make_folders
 
 CHECK = "node"
@@ -52,7 +52,13 @@ FAILED = error(
     mend="see {log}; mostly paths.state_dir is not seen by the node, or cluster.python or a line of "
     "cluster.setup_lines does not work there",
 )
-KINDS = (REFUSED, NOT_STARTED, FAILED)
+IMPOSSIBLE = error(
+    "node-not-asked",
+    "the job of `doctor --node` could not be prepared",
+    why="nothing is known of the compute nodes",
+    mend="mend what `neuroflow doctor` says of the folders first",
+)
+KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,13 @@ class Waiting:
 
 def look_at_node(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Iterator[Finding]:
     """Yield what a job on a compute node finds; the job is cancelled when the wait ends, however it ends."""
+    try:
+        yield from _look(context, waiting, checks=checks)
+    except (OSError, NeuroflowError) as problem:
+        yield _own(IMPOSSIBLE.seen(str(problem)))
+
+
+def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Iterator[Finding]:
     token = f"nf-doctor-{secrets.token_hex(6)}"
     place = context.config.paths.state_dir / "doctor" / token
     with _prepared(context, place, checks=checks) as told:
@@ -205,9 +218,14 @@ def _report(place: Path) -> dict[str, Any] | None:
 
 
 def _findings(report: dict[str, Any]) -> Iterator[Finding]:
-    """Read what the node wrote; its words are data."""
+    """Read what the node wrote; another release may have other fields."""
+    known = {field.name for field in fields(Finding)}
     for row in report.get("findings", []):
-        yield Finding(**{**row, "severity": Severity(row["severity"])})
+        values = {name: str(value) for name, value in row.items() if name in known}
+        try:
+            yield Finding(**{**values, "severity": Severity(row["severity"])})  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as problem:
+            raise NeuroflowError(f"what the node wrote can't be read: {row} ({problem})") from problem
 
 
 def _answers(told: node_checks.Told, host: str, waiting: Waiting) -> Iterator[Finding]:

@@ -96,6 +96,7 @@ def test_a_runtime_that_only_nodes_may_have(patient: Patient) -> None:
 def test_a_tool_of_the_host_that_is_not_there(patient: Patient) -> None:
     only_qsiprep(patient, program=["/opt/none/qsiprep"])
     assert patient.codes("runtimes", "images") == ["runtime-missing"]
+    assert "/opt/none/qsiprep, for qsiprep, does not exist" in [one.what for one in patient.seen]
 
 
 @pytest.mark.provokes("bind-missing")

@@ -19,6 +19,7 @@ from neuroflow.doctor.node import read_config, write_config
 from neuroflow.doctor.node_checks import Told, write_told
 from neuroflow.doctor.node_job import Waiting, look_at_node, not_asked
 from neuroflow.doctor.registry import NODE_CHECKS
+from neuroflow.errors import NeuroflowError
 from tests.doctor.conftest import KEYS, Patient, bad
 from tests.support.commands import run
 from tests.support.slurm import Slurm
@@ -135,6 +136,14 @@ def test_a_partition_that_there_is_not(on_slurm: Patient) -> None:
     assert (found.code, "nosuch" in found.what or "partition" in found.what) == ("node-refused", True)
 
 
+@pytest.mark.provokes("node-not-asked")
+def test_folders_that_can_not_be_made(patient: Patient) -> None:
+    patient.content["paths"]["bids_root"] = "/proc/neuroflow"
+    patient.write(cluster={"kind": "slurm"})
+    [found] = look(patient, "node-version")
+    assert (found.code, "/proc/neuroflow" in found.what) == ("node-not-asked", True)
+
+
 # The node has this machine's clock: what it tells is shifted instead.
 @pytest.mark.provokes("clock-wrong")
 @pytest.mark.parametrize(("began", "ended", "said"), [(-100, 1, "behind"), (1, 200, "ahead")])
@@ -143,6 +152,14 @@ def test_a_node_with_another_time(patient: Patient, began: float, ended: float, 
     report = {"host": "n1", "began_at": 1000 + began, "ended_at": 1000 + ended}
     [found] = patient.note(list(node_job._clock(told, report, now=1010)))
     assert (found.code, said in found.what) == ("clock-wrong", True)
+
+
+def test_findings_of_another_release_are_read_as_far_as_they_can_be() -> None:
+    row = {"code": "x", "severity": "error", "check": "y", "what": "z", "newer": 1}
+    [found] = node_job._findings({"findings": [row]})
+    assert (found.code, found.severity, found.what) == ("x", "error", "z")
+    with pytest.raises(NeuroflowError, match="can't be read"):
+        list(node_job._findings({"findings": [{**row, "severity": "worse"}]}))
 
 
 def test_the_node_gets_no_secrets(patient: Patient) -> None:
