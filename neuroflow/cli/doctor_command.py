@@ -8,13 +8,14 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import escaped, write_json
+from neuroflow.cli.output import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from neuroflow.cli.doctor_output import Writer
     from neuroflow.config import NeuroflowConfig
-    from neuroflow.doctor.check import Check, Context, Finding, Severity
+    from neuroflow.doctor.check import Check, Context, Finding
 
 no_doctor_option = click.option(
     "--no-doctor", is_flag=True, help="Don't run doctor's quick checks before the first submission."
@@ -63,6 +64,7 @@ def doctor_command(
     Exit code 0: no errors; 1: errors (with --strict, warnings too). Nothing is changed, and nothing is submitted
     but the job of --node.
     """
+    from neuroflow.cli.doctor_output import Writer
     from neuroflow.doctor.registry import CHECKS, NODE_CHECKS
     from neuroflow.doctor.report import as_json as json_of
     from neuroflow.doctor.report import exit_code
@@ -75,7 +77,7 @@ def doctor_command(
         raise UsageError("--partition and --node-timeout need --node")
     chosen = _choice((*CHECKS, *NODE_CHECKS), only, skip)
     context = _context(app)
-    writer = _Writer(quiet=as_json)
+    writer = Writer(quiet=as_json)
     for finding in _login(context, CHECKS, chosen, writer, debug=app.debug):
         writer.add(finding)
     if node:
@@ -121,7 +123,7 @@ def _choice(checks: Sequence[Check], only: Sequence[str], skip: Sequence[str]) -
 
 
 def _login(
-    context: Context, checks: Sequence[Check], chosen: Callable[[Check], bool], writer: _Writer, *, debug: bool
+    context: Context, checks: Sequence[Check], chosen: Callable[[Check], bool], writer: Writer, *, debug: bool
 ) -> Iterator[Finding]:
     from neuroflow.doctor.runner import run_checks
 
@@ -132,7 +134,7 @@ def _node(
     context: Context,
     checks: Sequence[Check],
     chosen: Callable[[Check], bool],
-    writer: _Writer,
+    writer: Writer,
     *,
     partition: str | None,
     seconds: float | None,
@@ -145,10 +147,13 @@ def _node(
     if reason:
         yield reason
         return
-    # The job is cancelled, and its folder removed, however the wait ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     wait = Waiting(seconds or context.config.doctor.node_timeout_seconds, partition, progress=writer.now)
-    yield from look_at_node(context, wait, checks=[check for check in checks if chosen(check)])
+    # As Ctrl-C does: the job is cancelled, and its folder removed, however the wait ends.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield from look_at_node(context, wait, checks=[check for check in checks if chosen(check)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _list(checks: Sequence[Check], node_checks: Sequence[Check]) -> None:
@@ -161,69 +166,3 @@ def _list(checks: Sequence[Check], node_checks: Sequence[Check]) -> None:
         for check in (*checks, *(one for one in node_checks if one.name not in names))
     ]
     write_table(("check", "topic", "looks at", "with --node"), rows, empty="no checks")
-
-
-class _Writer:
-    """Writes findings as they come: what is well in a line each, by topic; what is not, in full at the end."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        import socket
-        import sys
-
-        self.findings: list[Finding] = []
-        self._quiet = quiet
-        self._topic = ""
-        self._waiting = 0  # checks that could not be made because of the error of another one
-        self._here = socket.gethostname()
-        self._shows_progress = sys.stderr.isatty() and not quiet
-
-    def now(self, text: str) -> None:
-        """Show what is being done, on a terminal, in a line that the next one replaces."""
-        if self._shows_progress:
-            click.echo(f"\r\x1b[K… {escaped(text)}\r", nl=False, err=True)
-
-    def add(self, finding: Finding) -> None:
-        """Take a finding, and write its line."""
-        from neuroflow.doctor.report import line
-        from neuroflow.doctor.runner import NOT_LOOKED_AT
-
-        self.findings.append(finding)
-        if self._quiet:
-            return
-        if finding.what.startswith(NOT_LOOKED_AT):
-            self._waiting += 1
-            return
-        self.now_done()
-        if finding.topic != self._topic:
-            self._topic = finding.topic
-            if len(self.findings) > 1:
-                click.echo()
-            click.secho(self._topic, bold=True)
-        mark = click.style(f"{finding.severity:<8}", fg=_colour(finding.severity))
-        click.echo(f"  {mark} {escaped(line(finding, here=self._here))}")
-
-    def now_done(self) -> None:
-        """Remove the line of progress."""
-        if self._shows_progress:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-    def conclude(self) -> None:
-        """Write what somebody has to act on, errors last, and how many there are of each."""
-        from neuroflow.doctor.check import Severity
-        from neuroflow.doctor.report import blocks, summary
-
-        self.now_done()
-        if self._waiting:
-            click.echo(f"\n{self._waiting} checks wait until the errors below are mended")
-        for severity in (Severity.WARNING, Severity.ERROR):
-            for block in blocks((one for one in self.findings if one.severity is severity), here=self._here):
-                head, *rest = map(escaped, block)
-                click.echo()
-                click.secho(head, fg=_colour(severity), bold=True)
-                for text in rest:
-                    click.echo(text)
-        click.echo(f"\n{summary(self.findings)}")
-
-
-def _colour(severity: Severity) -> str:
-    return {"error": "red", "warning": "yellow", "ok": "green"}.get(severity.value, "bright_black")

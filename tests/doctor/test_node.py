@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ from neuroflow.doctor.node_job import Waiting, look_at_node, not_asked
 from neuroflow.doctor.registry import NODE_CHECKS
 from neuroflow.errors import NeuroflowError
 from tests.doctor.conftest import KEYS, Patient, bad
+from tests.doctor.test_command import doctor
 from tests.support.commands import run
 from tests.support.slurm import Slurm
 
@@ -142,6 +144,13 @@ def test_folders_that_can_not_be_made(patient: Patient) -> None:
     patient.write(cluster={"kind": "slurm"})
     [found] = look(patient, "node-version")
     assert (found.code, "/proc/neuroflow" in found.what) == ("node-not-asked", True)
+
+
+def test_the_command_shows_both_hosts_findings(on_slurm: Patient) -> None:
+    arguments = ("--only", "folders-locks", "--only", "node-version", "--node", "--partition", "main", "--json")
+    findings = json.loads(doctor(on_slurm, *arguments).stdout)["findings"]
+    assert [one["check"] for one in findings] == ["folders-locks", "folders-locks", "node-version", "node"]
+    assert len({one["host"] for one in findings[:2]}) == 2
 
 
 # The node has this machine's clock: what it tells is shifted instead.

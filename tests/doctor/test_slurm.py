@@ -119,6 +119,20 @@ def test_a_feature_that_no_node_has(on_slurm: Patient) -> None:
     assert on_slurm.codes("slurm-jobs") == ["slurm-refuses"] * 3
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sbatch: error: QOSMaxSubmitJobPerUserLimit",
+        "allocation failure: Socket timed out on send/recv operation",
+        "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
+    ],
+)
+def test_what_passes_is_no_refusal(on_slurm: Patient, program: Callable[[str, str], str], said: str) -> None:
+    # A queue that is full just now can't be had at will: a script says what sbatch would.
+    path = program("sbatch", f'case "$1" in --version) echo slurm 22.05.8;; *) echo "{said}" >&2; exit 1;; esac')
+    assert {one.severity for one in on_slurm.look("slurm-jobs", path=path)} == {"skipped"}
+
+
 @pytest.mark.provokes("slurm-request-cut")
 def test_a_request_above_the_partitions_limit(on_slurm: Patient, slurm: Slurm) -> None:
     on_slurm.write(pipelines={"qsiparc": {"partition": slurm.short_partition}})
