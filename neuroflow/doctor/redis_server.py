@@ -156,7 +156,9 @@ def _socket(path: Path) -> Iterator[Finding]:
 def _ports(context: Context, url: Any) -> Iterator[Finding]:
     """Try every port of the server that is known, without the password."""
     host = url.hostname or "127.0.0.1"
-    ports = [url.port or 6379] if url.scheme == "redis" else []
+    ports = [url.port or 6379] if url.scheme in ("redis", "rediss") else []
+    # TLS keeps strangers out only where it asks for their certificate.
+    tls: dict[str, Any] = {"ssl": True, "ssl_cert_reqs": "none"} if url.scheme == "rediss" else {}
     # A server that is used by its socket may have a port beside it.
     with client(context) as server:
         try:
@@ -166,7 +168,7 @@ def _ports(context: Context, url: Any) -> Iterator[Finding]:
     if url.scheme == "redis+socket" and str(told).isdigit() and int(told):
         ports.append(int(told))
     for port in dict.fromkeys(ports):
-        stranger = redis.Redis(host=host, port=port, **_patience())
+        stranger = redis.Redis(host=host, port=port, **tls, **_patience())
         if _takes_commands(stranger):
             yield OPEN.seen(f"{host}:{port} answered PING without a password")
         if url.scheme == "redis" and not _is_this_machine(host):

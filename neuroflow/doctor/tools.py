@@ -163,9 +163,10 @@ def _folders(context: Context) -> Iterator[Path]:
 
 
 def _version(name: str, run: ContainerRun, said: str) -> Finding:
-    match = _RELEASE.search(said)
-    told = match[1] if match else ""
-    if told and run.version and not same_release(told, run.version):
+    releases = _RELEASE.findall(said)
+    told = releases[0] if releases else ""
+    # A tool may name others beside its own.
+    if told and run.version and not any(same_release(one, run.version) for one in releases):
         return OTHER_VERSION.seen(
             f"{name}: it says {told}, the configuration {run.version} ({run.image or run.program[0]})",
             pipeline=name,

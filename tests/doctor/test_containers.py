@@ -156,6 +156,13 @@ def test_an_image_that_is_right(patient: Patient, apptainer: Apptainer, saying: 
     assert list((patient.folder / "work_root").iterdir()) == []
 
 
+def test_a_tool_that_names_other_versions_too(
+    patient: Patient, apptainer: Apptainer, saying: Callable[[str], Path]
+) -> None:
+    in_apptainer(patient, apptainer, saying("numpy 1.26 and qsiprep v26.1.1"))
+    assert patient.codes("images") == []
+
+
 def test_an_image_that_is_missing_is_left_to_another_check(patient: Patient, apptainer: Apptainer) -> None:
     in_apptainer(patient, apptainer, patient.folder / "none-26.1.1.sif")
     assert [one.severity for one in patient.look("images")] == ["skipped"]

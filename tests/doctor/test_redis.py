@@ -16,6 +16,7 @@ import redis
 from neuroflow.doctor import redis_server as topic
 from tests.doctor.conftest import Patient, free_port
 from tests.support import redis_server as real_redis
+from tests.support.commands import run
 from tests.support.require import require
 
 pytestmark = pytest.mark.redis
@@ -89,6 +90,27 @@ def test_a_port_without_a_password_is_open(patient: Patient, start: Start) -> No
 def test_a_port_beside_the_socket_is_open(patient: Patient, start: Start) -> None:
     patient.write(redis={"url": socket_url(start(port=free_port()))})
     assert patient.codes("redis-closed") == ["redis-open"]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    """A certificate of this test's own, and its key."""
+    require("redis", shutil.which("openssl") is not None, "install openssl")
+    key, file = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", file, "-subj", "/CN=x"])
+    return file, key
+
+
+@pytest.mark.provokes("redis-open")
+def test_tls_that_takes_everybody_is_open(patient: Patient, start: Start, certificate: tuple[str, str]) -> None:
+    file, key = certificate
+    files = ("--tls-cert-file", file, "--tls-key-file", key, "--tls-ca-cert-file", file)
+    for password, expected in ((None, ["redis-open"]), ("geheim", [])):
+        port = free_port()
+        start("--tls-port", str(port), "--tls-auth-clients", "no", *files, password=password)
+        secret = f":{password}@" if password else ""
+        patient.write(redis={"url": f"rediss://{secret}127.0.0.1:{port}/0?ssl_cert_reqs=none"})
+        assert patient.codes("redis", "redis-closed") == expected
 
 
 @pytest.mark.provokes("redis-socket-open")
