@@ -84,10 +84,7 @@ def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Ite
     place = context.config.paths.state_dir / "doctor" / token
     with _prepared(context, place, checks=checks) as told:
         try:
-            job = request(context, place, waiting.partition)
-            check_folder(str(place))
-            executor = SlurmExecutor(job, context.config.cluster, transport=context.transport)
-            job_id = str(executor.submit(node.payload, str(place)).job_id)
+            job_id = submit(context, request(context, place, waiting.partition))
         except ClusterError as problem:
             yield _own(REFUSED.seen(str(problem)))
             return
@@ -109,6 +106,17 @@ def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Ite
         else:
             log = _kept(context, place, job_id)
             yield _own(FAILED.seen(f"job {job_id}: {_last_words(log)}", log=log))
+
+
+def submit(context: Context, job: JobRequest) -> str:
+    """Submit the job as those of the pipelines are, but for what it does, and return its id.
+
+    Raises:
+        ClusterError: when SLURM does not take it.
+    """
+    check_folder(job.folder)
+    executor = SlurmExecutor(job, context.config.cluster, transport=context.transport)
+    return str(executor.submit(node.payload, job.folder).job_id)
 
 
 def request(context: Context, place: Path, partition: str | None) -> JobRequest:

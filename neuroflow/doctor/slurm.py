@@ -75,7 +75,7 @@ def _controller(context: Context) -> Iterator[Finding]:
 
 def _accounting(context: Context) -> Iterator[Finding]:
     try:
-        answer = context.run("sacct", "-X", "-n", "-S", "now-1minute", "-o", "JobID")
+        answer = context.run("sacct", "-X", "-n", "-S", "now-1minutes", "-o", "JobID")
     except CommandError as problem:
         yield NO_ACCOUNTING.seen(str(problem))
         return

@@ -11,7 +11,7 @@ from neuroflow.doctor.check import Check, Context, Finding, error, moment, on_sl
 from neuroflow.doctor.sample import job_of, on_cluster, request_of
 from neuroflow.doctor.slurm import TOPIC
 from neuroflow.domain import Resources
-from neuroflow.errors import ClusterError
+from neuroflow.errors import ClusterError, CommandError
 from neuroflow.orchestrator.limits import submit_limits
 from neuroflow.orchestrator.registry import Pipeline
 
@@ -56,6 +56,9 @@ def _accepted(context: Context) -> Iterator[Finding]:
             # The very script that would be submitted; nothing is.
             answer = context.run("sbatch", "--test-only", input=script)
         except ClusterError as problem:
+            if isinstance(problem, CommandError) and problem.timed_out:
+                yield skipped(f"{pipeline.name}: SLURM does not answer at present: {problem}")
+                continue
             found.append(REFUSED.seen(f"{pipeline.name}: {problem}", pipeline=pipeline.name))
             continue
         said = " / ".join(line.strip() for line in answer.stderr.splitlines() if line.strip())

@@ -30,6 +30,12 @@ def test_a_configuration_that_is_not_there(patient: Patient) -> None:
 
 
 @pytest.mark.provokes("config-invalid")
+def test_a_pattern_of_the_protocol_that_does_not_compile(patient: Patient) -> None:
+    patient.write(protocol={"required_scans": [{"name": "dwi", "pattern": "dwi("}]})
+    assert "'dwi(' is not a regular expression" in patient.look("configuration")[0].what
+
+
+@pytest.mark.provokes("config-invalid")
 def test_dependencies_in_a_circle(patient: Patient) -> None:
     patient.write(pipelines={"bids_conversion": {"depends_on": ["qsiparc"]}})
     assert "circle" in patient.look("configuration")[0].what
