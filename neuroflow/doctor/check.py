@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.transport import CompletedCommand, LocalTransport, Transport
 from neuroflow.errors import ConfigError
 
@@ -107,8 +108,6 @@ class Context:
     @cached_property
     def site(self) -> SiteLimits:
         """What SLURM says that it takes; asked once."""
-        from neuroflow.cluster.slurm import SlurmCluster
-
         return SlurmCluster(self.config, transport=self.transport).site_limits()
 
     def run(self, *argv: str, seconds: float = COMMAND_SECONDS, input: str | None = None) -> CompletedCommand:
@@ -153,6 +152,4 @@ class Check:
 
 def moment(seconds: float) -> datetime:
     """Return a time of a clock as a date in UTC."""
-    from datetime import UTC
-
     return datetime.fromtimestamp(seconds, UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 
@@ -57,8 +58,6 @@ def _file_servers(context: Context) -> Iterator[Finding]:
 
 def file_time(name: str) -> float:
     """Return when a file was written, by the clock of its file server."""
-    import os
-
     return os.stat(name).st_mtime  # noqa: PTH116  # a name, not a path of ours
 
 

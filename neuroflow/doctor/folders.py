@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 import stat
 import tempfile
@@ -85,8 +86,6 @@ def _writable(context: Context) -> Iterator[Finding]:
 
 
 def _user() -> str:
-    import getpass
-
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from dataclasses import asdict
@@ -14,6 +15,8 @@ import neuroflow
 from neuroflow.config import NeuroflowConfig
 from neuroflow.doctor.check import Check, Context
 from neuroflow.doctor.node_checks import write_private
+from neuroflow.doctor.registry import NODE_CHECKS
+from neuroflow.doctor.runner import run_checks
 
 CONFIG_NAME = "config.json"
 FINDINGS_NAME = "findings.json"
@@ -23,9 +26,6 @@ _HIDDEN = "**********"
 
 def payload(folder: str) -> None:
     """Check this node, for submitit."""
-    from neuroflow.doctor.registry import NODE_CHECKS
-    from neuroflow.doctor.runner import run_checks
-
     place = Path(folder)
     context = Context(
         load=lambda: read_config(place),
@@ -52,8 +52,6 @@ def payload(folder: str) -> None:
 
 def _node() -> str:
     # Several nodes of a test cluster share one host name.
-    import socket
-
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 

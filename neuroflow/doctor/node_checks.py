@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import neuroflow
-from neuroflow.cluster.scratch import SCRATCH_MARK, make_scratch
 from neuroflow.config.disk import is_folder
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
 from neuroflow.doctor.files import conversion_is_on
 from neuroflow.doctor.folders import try_writing
+from neuroflow.doctor.host import memory_limit
 
 TOPIC = "node"
 SAME_FOLDERS = "node-folders"
@@ -37,6 +38,34 @@ NO_SCRATCH = warning(
     why="temporary files go to the working directory, on the shared file system, and make jobs slow",
     mend="correct cluster.scratch: `srun bash -c 'echo \"{expression}\"'` shows what it becomes",
 )
+# Of the job itself, which the login node tells.
+REFUSED = error(
+    "node-refused",
+    "SLURM refused the job of `doctor --node`",
+    why="it goes the way of every job: those of the pipelines would be refused as well",
+    mend="correct account, partition and qos under `cluster`, or name another one: `neuroflow doctor --node "
+    "--partition NAME`",
+)
+NOT_STARTED = error(
+    "node-not-started",
+    "the job of `doctor --node` did not start in time",
+    why="nothing is known of the compute nodes; jobs of the pipelines may wait as long",
+    mend="wait longer (`--node-timeout SECONDS`), or take a partition with free nodes: `--partition NAME` (`sinfo`)",
+)
+FAILED = error(
+    "node-job-failed",
+    "the job of `doctor --node` ended without findings",
+    why="it goes the way of every job: those of the pipelines would fail as well",
+    mend="see {log}; mostly paths.state_dir is not seen by the node, or cluster.python or a line of "
+    "cluster.setup_lines does not work there",
+)
+IMPOSSIBLE = error(
+    "node-not-asked",
+    "the job of `doctor --node` could not be prepared",
+    why="nothing is known of the compute nodes",
+    mend="mend what `neuroflow doctor` says of the folders first",
+)
+JOB_KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE)
 
 
 @dataclass
@@ -103,8 +132,6 @@ def _dicom(context: Context) -> Iterator[Finding]:
 
 
 def _version(context: Context) -> Iterator[Finding]:
-    import sys
-
     told = _told(context)
     if neuroflow.__version__ != told.version:
         words = f"{sys.executable} has neuroflow {neuroflow.__version__}, the login node {told.version}"
@@ -119,23 +146,7 @@ def _scratch(context: Context) -> Iterator[Finding]:
         yield skipped("cluster.scratch is not set")
         return
     folder = context.environ.get("NEUROFLOW_SCRATCH", "").strip()
-    problem = "" if folder else "it is empty"
-    if folder:
-        # As a job does.
-        job = {
-            "command": [SCRATCH_MARK],
-            "environment": {},
-            "before": [],
-            "token": "nf-doctor",
-            "work_dir": "/nonexistent",
-        }
-        try:
-            made = make_scratch(job)
-            problem = "it can't be made" if made is None else try_writing(made)
-            if made is not None:
-                made.rmdir()
-        except OSError as failure:
-            problem = str(failure.strerror)
+    problem = _scratch_problem(folder)
     if problem:
         yield NO_SCRATCH.seen(f"{expression} becomes '{folder}': {problem}", expression=expression)
         return
@@ -143,9 +154,18 @@ def _scratch(context: Context) -> Iterator[Finding]:
     yield well(f"{expression} becomes {folder}, with {disk.f_bavail * disk.f_frsize / 1e9:.1f} GB free")
 
 
-def _given(context: Context) -> Iterator[Finding]:
-    from neuroflow.doctor.host import memory_limit
+def _scratch_problem(folder: str) -> str:
+    """Make the folder as a job does, and write to it; return what went wrong, or nothing."""
+    if not folder:
+        return "it is empty"
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        return f"can't make it: {failure.strerror}"
+    return try_writing(Path(folder))
 
+
+def _given(context: Context) -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0))
     limit = memory_limit(context.root)
     memory = "no memory limit by control group" if limit is None else f"{limit / 1e6:.0f} MB of memory"

@@ -17,7 +17,7 @@ from neuroflow.cluster.request import JobRequest
 from neuroflow.cluster.submit import SlurmExecutor, check_folder
 from neuroflow.config.execution import PipelineSettings
 from neuroflow.doctor import node, node_checks
-from neuroflow.doctor.check import Check, Context, Finding, Severity, error, on_slurm, skipped, well
+from neuroflow.doctor.check import Check, Context, Finding, Severity, on_slurm, skipped, well
 from neuroflow.doctor.clock import judged
 from neuroflow.doctor.sample import job_of, on_cluster
 from neuroflow.domain import Resources, SiteLimits
@@ -31,34 +31,6 @@ ASK_SECONDS = 3.0
 # A file that a node has written may be seen this much later (attribute caches of NFS).
 SEEN_SECONDS = 30.0
 _LAST_LINES = 4
-
-REFUSED = error(
-    "node-refused",
-    "SLURM refused the job of `doctor --node`",
-    why="it goes the way of every job: those of the pipelines would be refused as well",
-    mend="correct account, partition and qos under `cluster`, or name another one: `neuroflow doctor --node "
-    "--partition NAME`",
-)
-NOT_STARTED = error(
-    "node-not-started",
-    "the job of `doctor --node` did not start in time",
-    why="nothing is known of the compute nodes; jobs of the pipelines may wait as long",
-    mend="wait longer (`--node-timeout SECONDS`), or take a partition with free nodes: `--partition NAME` (`sinfo`)",
-)
-FAILED = error(
-    "node-job-failed",
-    "the job of `doctor --node` ended without findings",
-    why="it goes the way of every job: those of the pipelines would fail as well",
-    mend="see {log}; mostly paths.state_dir is not seen by the node, or cluster.python or a line of "
-    "cluster.setup_lines does not work there",
-)
-IMPOSSIBLE = error(
-    "node-not-asked",
-    "the job of `doctor --node` could not be prepared",
-    why="nothing is known of the compute nodes",
-    mend="mend what `neuroflow doctor` says of the folders first",
-)
-KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +48,7 @@ def look_at_node(context: Context, waiting: Waiting, *, checks: Sequence[Check])
     try:
         yield from _look(context, waiting, checks=checks)
     except (OSError, NeuroflowError) as problem:
-        yield _own(IMPOSSIBLE.seen(str(problem)))
+        yield _own(node_checks.IMPOSSIBLE.seen(str(problem)))
 
 
 def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Iterator[Finding]:
@@ -86,7 +58,7 @@ def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Ite
         try:
             job_id = submit(context, request(context, place, waiting.partition))
         except ClusterError as problem:
-            yield _own(REFUSED.seen(str(problem)))
+            yield _own(node_checks.REFUSED.seen(str(problem)))
             return
         waiting.progress(f"job {job_id} is submitted")
         try:
@@ -102,10 +74,10 @@ def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Ite
                 yield from _answers(told, str(report["host"]), waiting)
             yield from _clock(told, report, now=context.clock())
         elif reason:
-            yield _own(NOT_STARTED.seen(f"job {job_id}: {reason}"))
+            yield _own(node_checks.NOT_STARTED.seen(f"job {job_id}: {reason}"))
         else:
             log = _kept(context, place, job_id)
-            yield _own(FAILED.seen(f"job {job_id}: {_last_words(log)}", log=log))
+            yield _own(node_checks.FAILED.seen(f"job {job_id}: {_last_words(log)}", log=log))
 
 
 def submit(context: Context, job: JobRequest) -> str:

@@ -11,7 +11,6 @@ from neuroflow.doctor import (
     folders,
     host,
     node_checks,
-    node_job,
     redis_server,
     runner,
     slurm,
@@ -42,4 +41,4 @@ NODE_CHECKS: tuple[Check, ...] = (*(check for check in CHECKS if check.on_node),
 def kinds() -> tuple[Kind, ...]:
     """Return every kind of finding, once."""
     declared = (kind for check in (*CHECKS, *NODE_CHECKS) for kind in check.kinds)
-    return tuple(dict.fromkeys((*declared, *node_job.KINDS, *runner.KINDS)))
+    return tuple(dict.fromkeys((*declared, *node_checks.JOB_KINDS, *runner.KINDS)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import neuroflow
 from neuroflow.doctor.check import Finding, Severity
+from neuroflow.doctor.registry import CHECKS, NODE_CHECKS, kinds
 
 SCHEMA = 1
 _WIDTH = 118
@@ -75,8 +76,6 @@ def blocks(findings: Iterable[Finding], *, here: str) -> list[list[str]]:
 
 def doctor_markdown(note: str) -> str:
     """Return the page of everything that doctor may find."""
-    from neuroflow.doctor.registry import CHECKS, NODE_CHECKS, kinds
-
     parts = [note, _HEAD, "\n## Checks\n\n| check | topic | looks at | on nodes |\n|---|---|---|---|\n"]
     names = {check.name for check in CHECKS}
     on_node = {check.name for check in NODE_CHECKS}
@@ -119,7 +118,8 @@ the command or edit that mends it.
 
 Exit code 0: no errors (warnings may be there; `--strict` counts them as errors); 1: errors; 2: a wrong command line.
 `--json` writes `schema`, `exit_code`, `summary` and `findings`, each with `code`, `severity` (`error`, `warning`,
-`ok`, `skipped`), `check`, `topic`, `what`, `why`, `mend` and `host`. A code stays what it is between releases.
+`ok`, `skipped`), `check`, `topic`, `what`, `why`, `mend` and `host`. A code stays what it is between releases; what is
+in order, or was skipped, has its check's name for a code.
 
 **Before the first submission** of a SLURM site the quick checks (those that ask neither SLURM nor an image) run by
 themselves when `neuroflow up`, `run worker`, `workflow run` or `tick` starts; their errors keep it from starting, with

@@ -82,6 +82,21 @@ def test_a_node_with_a_work_folder_and_a_scratch_of_its_own(on_slurm: Patient, t
     assert leftovers(on_slurm) == []
 
 
+@pytest.mark.provokes("node-no-scratch")
+@pytest.mark.parametrize(("folder", "said"), [("", "it is empty"), ("/proc/x", "can't make it"), ("/proc", "can't")])
+def test_a_scratch_that_can_not_be_used(patient: Patient, folder: str, said: str) -> None:
+    patient.write(cluster={"scratch": "$SCRATCH"})
+    environ = {"NEUROFLOW_SCRATCH": folder}
+    [found] = patient.look("node-scratch", checks=NODE_CHECKS, environ=environ, on_node=True)
+    assert (found.code, said in found.what) == ("node-no-scratch", True)
+
+
+def test_a_scratch_that_is_made_by_the_job(patient: Patient) -> None:
+    patient.write(cluster={"scratch": "$SCRATCH"})
+    environ = {"NEUROFLOW_SCRATCH": str(patient.folder / "new" / "one")}
+    assert patient.codes("node-scratch", checks=NODE_CHECKS, environ=environ, on_node=True) == []
+
+
 @pytest.mark.provokes("node-other-version")
 def test_a_node_with_another_release(on_slurm: Patient, tmp_path: Path) -> None:
     other = tmp_path / "other"
