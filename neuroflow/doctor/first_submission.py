@@ -27,7 +27,7 @@ def refuse_unless_ready(config: NeuroflowConfig) -> None:
     database = Database.from_config(config)
     try:
         state = StateManager(database)
-        if _is_settled(state, config.digest):
+        if not _is_first(database, state, config.digest):
             return
         errors = quick_errors(config)
         if errors:
@@ -44,14 +44,18 @@ def quick_errors(config: NeuroflowConfig) -> list[Finding]:
     return [one for one in found if one.severity is Severity.ERROR]
 
 
-def _is_settled(state: StateManager, digest: str) -> bool:
+def _is_first(database: Database, state: StateManager, digest: str) -> bool:
+    """Tell whether nothing was ever submitted, nor found ready with this configuration.
+
+    A database that does not answer proves nothing: there may be jobs, which a restart has to find again.
+    """
     try:
-        if state.newest_attempt_id() > 0:
+        if database.current() is None:
             return True
         passed = state.get_value(PASSED_KEY)
-    except StateError:  # no database, or one without tables: a finding of its own
+        return state.newest_attempt_id() == 0 and (passed is None or passed[0].get("digest") != digest)
+    except StateError:
         return False
-    return passed is not None and passed[0].get("digest") == digest
 
 
 def _message(errors: list[Finding]) -> str:

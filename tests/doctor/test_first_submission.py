@@ -11,7 +11,7 @@ from neuroflow.core.state import StateManager
 from neuroflow.doctor import first_submission
 from neuroflow.doctor.first_submission import PASSED_KEY, refuse_unless_ready
 from neuroflow.errors import NotReadyError
-from tests.doctor.conftest import Patient
+from tests.doctor.conftest import Patient, free_port
 from tests.doctor.test_command import doctor
 from tests.support.states import add_session, open_run, submit
 
@@ -73,6 +73,12 @@ def test_a_database_without_tables_is_one_of_the_errors(patient: Patient, databa
     database.file.unlink()
     with pytest.raises(NotReadyError, match="neuroflow db upgrade"):
         refuse_unless_ready(patient.config())
+
+
+def test_a_database_that_does_not_answer_proves_nothing(patient: Patient, database: Database) -> None:
+    url = f"postgresql+psycopg://me@127.0.0.1:{free_port()}/x"
+    patient.write(database={"url": url, "busy_timeout_seconds": 1})
+    refuse_unless_ready(patient.config())
 
 
 def test_a_workstation_is_not_asked(patient: Patient, database: Database) -> None:
