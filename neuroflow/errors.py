@@ -9,6 +9,7 @@ NeuroflowError                 1   anything that a user can be told in one line
 ├── DiscoveryError             5   a DICOM folder that can't be read as one
 ├── AdapterError               6   a container command that can't be built
 │   └── BadInputError          6   inputs that the tool would refuse
+├── NotReadyError              8   an installation that doctor's checks found unfit for its first submission
 └── ClusterError               7   SLURM, submitit or a transport
     ├── CommandError           7   an external command that failed or hung
     │   ├── CallBudgetExhausted 7  a command that was not run: too many others were
@@ -81,6 +82,13 @@ class AdapterError(NeuroflowError):
 
 class BadInputError(AdapterError):
     """Name inputs that the tool would refuse; a person has to look at them."""
+
+
+class NotReadyError(NeuroflowError):
+    """Name what has to be mended before anything is submitted for the first time."""
+
+    exit_code = 8
+    hint = "`neuroflow doctor` tells what mends it; --no-doctor starts all the same"
 
 
 class ClusterError(NeuroflowError):

@@ -18,11 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 STALE = "run `python -m neuroflow.cli.reference docs/`"
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "cli.md"])
-def test_the_generated_page_is_current(page: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with all generated pages."""
+    folder = tmp_path_factory.mktemp("pages")
     # In a process of its own: click keeps a command's help option as it was first asked for, by whichever test.
-    subprocess.run([sys.executable, "-m", "neuroflow.cli.reference", str(tmp_path)], check=True, timeout=60)
-    assert (ROOT / "docs" / page).read_text() == (tmp_path / page).read_text(), STALE
+    subprocess.run([sys.executable, "-m", "neuroflow.cli.reference", str(folder)], check=True, timeout=60)
+    return folder
+
+
+@pytest.mark.parametrize("page", ["configuration.md", "cli.md", "doctor.md"])
+def test_the_generated_page_is_current(page: str, written: Path) -> None:
+    assert (ROOT / "docs" / page).read_text() == (written / page).read_text(), STALE
 
 
 def test_every_key_is_on_the_configuration_page() -> None:

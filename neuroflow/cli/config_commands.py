@@ -39,6 +39,7 @@ def validate(context: click.Context) -> None:
     # The registry alone knows the default dependencies, so it alone can find a circle.
     get_registry(config)
     click.echo(f"The configuration is valid: {', '.join(str(path) for path in config.files)}")
+    click.echo("`neuroflow doctor` goes further: it asks SLURM and Redis, and runs the images.")
 
 
 @config_group.command("schema")

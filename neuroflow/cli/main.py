@@ -13,6 +13,7 @@ from neuroflow.cli.container_commands import containers_group
 from neuroflow.cli.context import AppContext
 from neuroflow.cli.db_commands import db_group
 from neuroflow.cli.demo_command import demo_command
+from neuroflow.cli.doctor_command import doctor_command
 from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.output import escaped
@@ -71,6 +72,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
     epilog=examples(
         "neuroflow init study              # write a configuration",
         "neuroflow demo                    # try everything on made-up data",
+        "neuroflow doctor                  # what is wrong with this site, and what mends it",
         "neuroflow up                      # run unattended",
         "neuroflow status                  # what is done, what waits, and why",
     ),
@@ -102,6 +104,7 @@ for _command in (
     containers_group,
     db_group,
     demo_command,
+    doctor_command,
     init_command,
     logs_command,
     pipeline_group,

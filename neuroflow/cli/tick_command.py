@@ -8,6 +8,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 from neuroflow.cli.output import escaped
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command("tick", epilog=examples("neuroflow tick", "*/5 * * * * neuroflow --config study/neuroflow.yaml tick"))
+@no_doctor_option
 @pass_app
-def tick_command(app: AppContext) -> None:
+def tick_command(app: AppContext, no_doctor: bool) -> None:
     """Do one round without Redis or workers: scan, look at the jobs, start what is due.
 
     Safe beside running workers; one that meets another tick at work does nothing. Exit code 1 when a
@@ -26,6 +28,7 @@ def tick_command(app: AppContext) -> None:
     from neuroflow.orchestrator.lease import lease
 
     services = app.services()
+    ask_doctor(services.config, skip=no_doctor)
     with lease(services.state, "tick") as mine:
         if mine:
             _round(services)

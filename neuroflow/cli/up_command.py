@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,8 +31,9 @@ _OVERRIDING_VARIABLES = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
     show_default=True,
     help="How long running tasks may take to end when it is stopped (s).",
 )
+@no_doctor_option
 @click.pass_context
-def up_command(context: click.Context, status: bool, stop_seconds: float) -> None:
+def up_command(context: click.Context, status: bool, stop_seconds: float, no_doctor: bool) -> None:
     """Run everything in one process: the embedded Redis, a worker for all queues, and beat.
 
     SIGTERM or Ctrl-C stops them in order; a second one at once.
@@ -38,6 +41,7 @@ def up_command(context: click.Context, status: bool, stop_seconds: float) -> Non
     from neuroflow.config import NeuroflowConfig
 
     config = NeuroflowConfig.find_and_load(context.obj.config_path, check_files=not status)
+    ask_doctor(config, skip=status or no_doctor)
     context.exit(_show_status(config) if status else _run(config, stop_seconds=stop_seconds))
 
 

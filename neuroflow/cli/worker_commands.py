@@ -9,6 +9,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 from neuroflow.cli.up_command import QUEUES, child_environment
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ def run_group() -> None:
 @click.option("--queues", default=",".join(QUEUES), show_default=True, help="Queues to serve, with commas between.")
 @click.option("--name", help="Its name before the `@`, where several run on one host; default: celery.")
 @_level_option
+@no_doctor_option
 @pass_app
-def worker(app: AppContext, concurrency: int | None, queues: str, name: str | None, loglevel: str | None) -> None:
+def worker(
+    app: AppContext, concurrency: int | None, queues: str, name: str | None, loglevel: str | None, no_doctor: bool
+) -> None:
     """Run one Celery worker in this process."""
     config = app.config()
     arguments = worker_arguments(config, concurrency=concurrency, queues=queues, name=name, level=loglevel)
+    ask_doctor(config, skip=no_doctor)
     _execute(config, arguments)
 
 

@@ -6,6 +6,7 @@ import click
 
 from neuroflow.cli.arguments import actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 from neuroflow.cli.output import escaped, when, write_json, write_table, write_values
 
 
@@ -20,8 +21,9 @@ def workflow_group() -> None:
 @click.option("--stage", metavar="STAGE", help="Only this one: discovery, or a pipeline's name.")
 @click.option("--sync", is_flag=True, help="Carry the runs through in this process, without Redis and workers.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what would be opened and withdrawn.")
+@no_doctor_option
 @pass_app
-def run(app: AppContext, stage: str | None, sync: bool, dry_run: bool) -> None:
+def run(app: AppContext, stage: str | None, sync: bool, dry_run: bool, no_doctor: bool) -> None:
     """Look for sessions, open the runs that are due, and hand them to the workers.
 
     With --sync: go on until nothing more can be done; exit code 1 when a run failed.
@@ -29,6 +31,7 @@ def run(app: AppContext, stage: str | None, sync: bool, dry_run: bool) -> None:
     from neuroflow.cli import workflow_pass
 
     services = app.services()
+    ask_doctor(services.config, skip=dry_run or no_doctor)
     if dry_run:
         workflow_pass.show_plan(services, stage)
     elif sync:

@@ -60,6 +60,11 @@ def job_id_of(answer: CompletedCommand) -> str:
     raise SubmissionUncertain(f"sbatch ended with {answer.exit_code} and does not say whether a job was made: {said}")
 
 
+def is_passing(text: str) -> bool:
+    """Tell whether sbatch complains of something that passes: a limit, load, a controller that does not answer."""
+    return any(pattern.search(text) for pattern in (_AMBIGUOUS, _UNREACHABLE, _TRANSIENT))
+
+
 def translated(error: CommandError) -> SubmissionRefused | SubmissionUncertain:
     """Say what it means that sbatch did not start, or did not end in time."""
     if isinstance(error, (CallBudgetExhausted, HostUnreachable)):

@@ -20,7 +20,7 @@ from neuroflow.config.fields import Section
 from neuroflow.config.gather import gather_files
 from neuroflow.config.layers import Layer, LayerSource, argument_layer
 from neuroflow.config.problems import config_error, place_of, problem_lines
-from neuroflow.config.sections import Celery, Database, Discovery, Logging, Paths, Protocol, Redis, Workflow
+from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Paths, Protocol, Redis, Workflow
 from neuroflow.config.shapes import KeyPath, dotted, leaves, shape_of_field
 
 # The strongest layer first. Set only while `find_and_load` builds its object: the class itself
@@ -44,6 +44,7 @@ class NeuroflowConfig(BaseSettings):
     containers: Containers = Field(default_factory=Containers, description="The container runtime.")
     cluster: Cluster = Field(default_factory=Cluster, description="One site's facts.")
     pipelines: Pipelines = Field(default_factory=Pipelines, description="Overrides of the pipelines.")
+    doctor: Doctor = Field(default_factory=Doctor, description="What `neuroflow doctor` goes by.")
 
     _sources: tuple[Layer, ...] = PrivateAttr(default=())
 

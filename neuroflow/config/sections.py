@@ -257,3 +257,19 @@ class Celery(Section):
                 f"task_soft_time_limit ({self.task_soft_time_limit})"
             )
         return self
+
+
+class Doctor(Section):
+    """What `neuroflow doctor` goes by."""
+
+    before_first_submission: bool = Field(
+        default=True,
+        description="Whether nothing is started on SLURM before doctor's quick checks have passed once; it is "
+        "asked only while no run was ever submitted.",
+    )
+    free_gb: float = Field(
+        default=100.0, ge=0, description="Free space of work_root and derivatives_root below which doctor warns (GB)."
+    )
+    node_timeout_seconds: float = Field(
+        default=600.0, gt=0, description="How long `doctor --node` waits for its job to start and end (s)."
+    )

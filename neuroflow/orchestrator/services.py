@@ -144,9 +144,9 @@ def make_folders(config: NeuroflowConfig) -> None:
 
 
 def _make(folder: Path, mode: int) -> None:
-    if folder.is_dir():
-        return
     try:
+        if folder.is_dir():  # which raises below a folder that this user can't enter
+            return
         folder.mkdir(parents=True, exist_ok=True)
         # Not mkdir's mode: that is subject to the umask.
         os.chmod(folder, mode)  # noqa: PTH101

@@ -92,7 +92,7 @@ def test_show_can_be_loaded_again(file: Path) -> None:
 def test_validate_names_the_files(file: Path) -> None:
     result = invoke(file, "validate")
     assert result.exit_code == 0
-    assert result.output == f"The configuration is valid: {file}\n"
+    assert result.output.startswith(f"The configuration is valid: {file}\n`neuroflow doctor` ")
 
 
 def test_validate_tells_all_problems_with_exit_code_2(file: Path) -> None:

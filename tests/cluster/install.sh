@@ -4,7 +4,7 @@
 set -euo pipefail
 
 readonly APPTAINER_LIB=/opt/apptainer-lib
-readonly PACKAGES=(slurmctld slurmd slurm-client slurmdbd munge mariadb-server redis-server postgresql
+readonly PACKAGES=(slurmctld slurmd slurm-client slurmdbd munge mariadb-server redis-server openssl postgresql
     openssh-server squashfs-tools squashfuse fuse2fs uidmap patchelf busybox-static debootstrap
     shellcheck systemd docker-compose)
 

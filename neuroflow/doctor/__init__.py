@@ -1,0 +1,1 @@
+"""`neuroflow doctor`: what is wrong with an installation, why it matters, and what mends it."""
