@@ -11,8 +11,8 @@ from neuroflow.adapters.versions import tool_version
 from neuroflow.cluster.request import JobRequest
 from neuroflow.config import NeuroflowConfig
 from neuroflow.domain import ContainerRun, Level, Resources, SiteLimits
-from neuroflow.orchestrator.placement import clipped
 from neuroflow.orchestrator.limits import effective_limits
+from neuroflow.orchestrator.placement import clipped
 from neuroflow.orchestrator.registry import Pipeline, get_registry
 
 SUBJECT, SESSION = "doctor", "doctor"
