@@ -171,6 +171,11 @@ class NeuroflowConfig(BaseSettings):
         return self.paths.state_dir / "arrays"
 
     @property
+    def backups_dir(self) -> Path:
+        """The folder of the database's backups."""
+        return self.database.backup.folder or self.paths.state_dir / "backups"
+
+    @property
     def logs_dir(self) -> Path:
         """The folder of neuroflow's own logs."""
         return self.paths.state_dir / "logs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +61,16 @@ class AttemptState(Store):
         if not found:
             raise NotFoundError(f"there is no attempt {attempt_id}")
         return found[0]
+
+    def unknown_job_names(self, names: Collection[str]) -> set[str]:
+        """Return which of some job names are neither an attempt's token nor that of an array."""
+        unknown = set(names)
+        with self._read() as session:
+            for column in (AttemptRow.token, AttemptRow.array_token):
+                for name in sorted(unknown):
+                    if session.scalar(select(AttemptRow.id).where(column == name).limit(1)) is not None:
+                        unknown.discard(name)
+        return unknown
 
     def record_submitted(self, attempt_id: int, job_id: str) -> bool:
         """Store the job id of an attempt that is being submitted; tell whether it still was.

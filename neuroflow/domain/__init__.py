@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
+from neuroflow.domain.journal import JournalEntry, RunOrigin
 from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
@@ -57,6 +58,7 @@ __all__ = [
     "FailureCount",
     "FoundSession",
     "JobState",
+    "JournalEntry",
     "KnownSession",
     "Level",
     "NodeFailure",
@@ -68,6 +70,7 @@ __all__ = [
     "Reservation",
     "Resources",
     "RetryDecision",
+    "RunOrigin",
     "RunProposal",
     "RunRecord",
     "RunStatus",

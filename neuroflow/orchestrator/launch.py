@@ -30,6 +30,7 @@ from neuroflow.domain import (
 )
 from neuroflow.errors import AdapterError, BadInputError, ClusterError, SubmissionRefused, SubmissionUncertain
 from neuroflow.orchestrator.container_record import write_container_run
+from neuroflow.orchestrator.journal import write_journal
 from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
@@ -160,7 +161,7 @@ class Launcher:
 
     def _submit(self, run: RunRecord, attempt: AttemptRecord, job: JobRequest) -> LaunchResult:
         try:
-            write_attempt_folder(job)
+            write_attempt_folder(job, run, attempt)
             job_id = self.services.cluster(attempt.where).submit(job)
         except SubmissionRefused as error:
             return self.refused(run, attempt, error)
@@ -234,10 +235,12 @@ def _named(attempt: AttemptRecord) -> dict[str, object]:
     return {"run_id": attempt.run_id, "pipeline": attempt.pipeline, "scope": attempt.scope, "token": attempt.token}
 
 
-def write_attempt_folder(job: JobRequest) -> None:
-    """Make an attempt's folder, and keep in it what was to be run."""
-    make_private_folder(Path(job.folder))
-    write_container_run(Path(job.folder), job.run)
+def write_attempt_folder(job: JobRequest, run: RunRecord, attempt: AttemptRecord) -> None:
+    """Make an attempt's folder, and keep in it what was to be run, and for which run."""
+    folder = Path(job.folder)
+    make_private_folder(folder)
+    write_container_run(folder, job.run)
+    write_journal(folder, run, attempt)
 
 
 def new_token(run: RunRecord) -> str:

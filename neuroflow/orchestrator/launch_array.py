@@ -82,8 +82,8 @@ class ArrayLauncher:
         )
         try:
             make_private_folder(Path(array.folder))
-            for job in array.jobs:
-                write_attempt_folder(job)
+            for attempt in attempts:
+                write_attempt_folder(jobs[attempt.run_id], runs[attempt.run_id], attempt)
             job_ids = self.services.cluster(self.services.where(pipeline)).submit_array(array)
         except SubmissionUncertain as error:
             return [uncertain(attempt, error) for attempt in attempts]

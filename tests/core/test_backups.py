@@ -275,7 +275,7 @@ def test_a_damaged_file_gives_no_backup(damage: bytes, tmp_path: Path) -> None:
     for start in range(8192, len(data), 8192):
         data[start : start + len(damage)] = damage
     database.file.write_bytes(bytes(data))
-    with pytest.raises(StateError, match="damaged|malformed"):
+    with pytest.raises(StateError, match=r"damaged|malformed"):
         take_backup(database, tmp_path / "bad.backup")
     assert not (tmp_path / "bad.backup").exists()
     database.close()
