@@ -21,6 +21,7 @@ def tick_command(app: AppContext) -> None:
 
     Safe beside running workers. Exit code 1 when a cluster did not answer or a run could not be handed over.
     """
+    from neuroflow.metrics.textfile import write_metrics
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
@@ -31,6 +32,7 @@ def tick_command(app: AppContext) -> None:
     click.echo("poll: another process looks at the jobs just now" if poll is None else _poll_line(poll))
     dispatcher = InlineDispatcher(services)
     report = advance(services, dispatcher)
+    write_metrics(services, broker=lambda: None)
     launched = sum(result.launched for result in dispatcher.results)
     click.echo(f"advance: {len(report.opened)} opened, {launched} launched, {len(report.waits)} wait")
     for result in dispatcher.results:

@@ -22,6 +22,7 @@ from neuroflow.config.layers import Layer, LayerSource, argument_layer
 from neuroflow.config.problems import config_error, place_of, problem_lines
 from neuroflow.config.sections import Celery, Database, Discovery, Logging, Paths, Protocol, Redis, Workflow
 from neuroflow.config.shapes import KeyPath, dotted, leaves, shape_of_field
+from neuroflow.config.upkeep import Metrics, Retention
 
 # The strongest layer first. Set only while `find_and_load` builds its object: the class itself
 # reads neither files nor the environment, so that NeuroflowConfig(paths=...) is what it says.
@@ -44,6 +45,8 @@ class NeuroflowConfig(BaseSettings):
     containers: Containers = Field(default_factory=Containers, description="The container runtime.")
     cluster: Cluster = Field(default_factory=Cluster, description="One site's facts.")
     pipelines: Pipelines = Field(default_factory=Pipelines, description="Overrides of the pipelines.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics.")
+    retention: Retention = Field(default_factory=Retention, description="What is deleted, and after how many days.")
 
     _sources: tuple[Layer, ...] = PrivateAttr(default=())
 

@@ -15,6 +15,7 @@ from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
 from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
+from neuroflow.core.tallies import TallyState
 from neuroflow.core.verdicts import Ending, VerdictState
 from neuroflow.core.workflows import WorkflowState
 
@@ -34,6 +35,7 @@ class StateManager(
     HoldState,
     ServiceState,
     CallState,
+    TallyState,
 ):
     """Every read and write of the state database.
 

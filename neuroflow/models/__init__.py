@@ -4,6 +4,7 @@ from neuroflow.models.base import Base
 from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
 from neuroflow.models.services import (
     AuditRow,
+    CallBucketRow,
     CallBudgetRow,
     CallStatisticsRow,
     LeaseRow,
@@ -16,6 +17,7 @@ __all__ = [
     "AttemptRow",
     "AuditRow",
     "Base",
+    "CallBucketRow",
     "CallBudgetRow",
     "CallStatisticsRow",
     "CallbackRow",

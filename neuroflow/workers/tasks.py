@@ -19,6 +19,7 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
+from neuroflow.metrics.textfile import write_metrics
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.reconcile import Poller
@@ -30,6 +31,7 @@ from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
+from neuroflow.workers.presence import broker_state
 from neuroflow.workers.shell import bound
 
 log = structlog.get_logger(__name__)
@@ -106,6 +108,7 @@ def poll_jobs(self: Any) -> dict[str, Any]:
         services = get_services()
         report = look(services, after_verdict)
         started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
+        write_metrics(services, broker=lambda: broker_state(get_celery_app()))
         return {
             "looked_at": report.looked_at,
             "ended": len(report.ended),
