@@ -11,6 +11,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.utils import floatToGoString
 
 from neuroflow import __version__
 from neuroflow.core.calls import CALL_BUCKETS
@@ -166,5 +167,5 @@ def _histograms(name: str, text: str, values: Mapping[str, Histogram], *, bounds
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    names = [*(f"{bound:g}" if bound < 1e5 else str(bound) for bound in bounds), "+Inf"]
+    names = [*map(floatToGoString, bounds), "+Inf"]
     return list(zip(names, map(float, accumulate(counts)), strict=True))

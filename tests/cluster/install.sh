@@ -5,7 +5,7 @@ set -euo pipefail
 
 readonly APPTAINER_LIB=/opt/apptainer-lib
 readonly PACKAGES=(slurmctld slurmd slurm-client slurmdbd munge mariadb-server redis-server postgresql
-    openssh-server squashfs-tools squashfuse fuse2fs uidmap patchelf busybox-static debootstrap)
+    openssh-server prometheus squashfs-tools squashfuse fuse2fs uidmap patchelf busybox-static debootstrap)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
