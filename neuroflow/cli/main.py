@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from neuroflow.cli.arguments import examples
+from neuroflow.cli.cleanup_command import cleanup_command
 from neuroflow.cli.config_commands import config_group
 from neuroflow.cli.context import AppContext
 from neuroflow.cli.db_commands import db_group
@@ -97,6 +98,7 @@ init_command.epilog = examples("neuroflow init study --dicom-root /data/dicom --
 up_command.epilog = examples("neuroflow up", "neuroflow up --status")
 
 for _command in (
+    cleanup_command,
     config_group,
     db_group,
     demo_command,

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from neuroflow.core import records
 from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
-from neuroflow.core.store import Store, attempt_is_open
+from neuroflow.core.store import IDS_PER_STATEMENT, Store, attempt_is_open
 from neuroflow.core.verdicts import retry_values
 from neuroflow.domain import (
     AttemptRecord,
@@ -61,6 +61,28 @@ class AttemptState(Store):
         if not found:
             raise NotFoundError(f"there is no attempt {attempt_id}")
         return found[0]
+
+    def find_attempts(self, tokens: Collection[str]) -> list[AttemptRecord]:
+        """Return the attempts with these tokens, in no order; unknown tokens are left out."""
+        names = sorted(tokens)
+        found: list[AttemptRecord] = []
+        for start in range(0, len(names), IDS_PER_STATEMENT):
+            chunk = names[start : start + IDS_PER_STATEMENT]
+            found += self._attempts(records.attempts().where(AttemptRow.token.in_(chunk)))
+        return found
+
+    def array_members(self, array_tokens: Collection[str]) -> dict[str, list[str]]:
+        """Return the tokens of the attempts of each array that is known."""
+        if not array_tokens:
+            return {}
+        wanted = set(array_tokens)
+        found: dict[str, list[str]] = {}
+        query = select(AttemptRow.array_token, AttemptRow.token).where(AttemptRow.array_token.is_not(None))
+        with self._read() as session:
+            for array, token in session.execute(query):
+                if array in wanted:
+                    found.setdefault(array, []).append(token)
+        return found
 
     def unknown_job_names(self, names: Collection[str]) -> set[str]:
         """Return which of some job names are neither an attempt's token nor that of an array."""

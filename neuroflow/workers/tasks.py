@@ -20,6 +20,7 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.metrics.textfile import write_metrics
+from neuroflow.orchestrator import maintenance
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.reconcile import Poller
@@ -97,6 +98,13 @@ def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
     """End attempts that no witness has known for `hours`."""
     with bound(self):
         return dict(clean_up_stale(get_services(), hours=hours))
+
+
+@shared_task(bind=True, name="neuroflow.workers.tasks.maintain")  # type: ignore[untyped-decorator]
+def maintain(self: Any) -> dict[str, Any]:
+    """Back the database up and delete what is old, where that is due."""
+    with bound(self):
+        return maintenance.maintain(get_services())
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.poll_jobs")  # type: ignore[untyped-decorator]
