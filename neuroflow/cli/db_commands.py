@@ -53,13 +53,13 @@ def backup(app: AppContext, file: Path | None) -> None:
 
     Without FILE it goes into the folder of backups. It can be restored into SQLite and PostgreSQL alike.
     """
-    from neuroflow.orchestrator.backups import backup_name, backup_now
+    from neuroflow.orchestrator.backups import backup_now, new_backup
     from neuroflow.orchestrator.services import utc_now
 
     config, now = app.config(), utc_now()
-    path = file.absolute() if file is not None else config.backups_dir / backup_name(now, prefix="manual")
+    path = file.absolute() if file is not None else new_backup(config, now, prefix="manual")
     with app.database() as database:
-        done = backup_now(config, database, path, now=now)
+        done = backup_now(database, path, now=now)
     click.echo(f"{escaped(str(done.path))}: {done.summary.total} rows, {done.bytes / 1e6:.1f} MB, checksum verified")
 
 

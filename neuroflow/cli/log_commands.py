@@ -40,6 +40,11 @@ def logs_command(app: AppContext, run_id: int, follow: bool, number: int | None,
         return
     path = Path(attempt.folder) / name
     if not path.is_file():
+        if attempt.ended_at is not None and not path.parent.exists():
+            raise NotFoundError(
+                f"the folder of attempt {attempt.number} of run {run_id} is gone, and its logs with it: {path.parent}",
+                hint=f"`neuroflow runs show {run_id}` has what the database keeps of it",
+            )
         raise NotFoundError(
             f"attempt {attempt.number} of run {run_id} has written no {name} (it is {attempt.status}): {path}",
             hint=f"see `neuroflow runs show {run_id}`",

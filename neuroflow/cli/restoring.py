@@ -59,7 +59,7 @@ def _keep_former(config: NeuroflowConfig, database: Database, *, replace: bool) 
     """Back up what is there; refuse where that is in use, or not to be replaced."""
     from neuroflow.core.backups import history, take_backup
     from neuroflow.core.state import StateManager
-    from neuroflow.orchestrator.backups import backup_name
+    from neuroflow.orchestrator.backups import new_backup
     from neuroflow.orchestrator.services import utc_now
 
     try:
@@ -83,7 +83,7 @@ def _keep_former(config: NeuroflowConfig, database: Database, *, replace: bool) 
             f"the database {database.name} is in use: it holds {counts}",
             hint="name an empty database in database.url, or say --replace: a backup of this one is taken first",
         )
-    return take_backup(database, config.backups_dir / backup_name(utc_now(), prefix="before-restore")).path
+    return take_backup(database, new_backup(config, utc_now(), prefix="before-restore")).path
 
 
 def _put_damaged_aside(path: Path, error: StateError) -> Path:

@@ -116,5 +116,7 @@ def restore_backup(database: Database, path: Path, *, finish: Callable[[Session]
 
 
 def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True)

@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 SUFFIX = ".nfbackup"
 BACKUP_KEY = "backup"  # the last backup that was taken, by whomever
 # Only these are rotated: what a person named, or a restore kept, stays.
-_AUTOMATIC = re.compile(r"neuroflow-\d{8}T\d{6}Z\.nfbackup", re.ASCII)
+AUTOMATIC = "neuroflow"
+_AUTOMATIC = re.compile(AUTOMATIC + r"-\d{8}T\d{6}Z(-\d+)?\.nfbackup", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,14 @@ class BackupFile:
     modified_at: float  # seconds since the epoch
 
 
-def backup_name(now: datetime, *, prefix: str = "neuroflow") -> str:
-    """Return the name of a backup taken at a time (UTC)."""
-    return f"{prefix}-{now:%Y%m%dT%H%M%SZ}{SUFFIX}"
+def new_backup(config: NeuroflowConfig, now: datetime, *, prefix: str = AUTOMATIC) -> Path:
+    """Return the path of a backup to be taken at a time (UTC)."""
+    name = f"{prefix}-{now:%Y%m%dT%H%M%SZ}"
+    path, number = config.backups_dir / f"{name}{SUFFIX}", 1
+    while path.exists():  # two within a second
+        number += 1
+        path = config.backups_dir / f"{name}-{number}{SUFFIX}"
+    return path
 
 
 def list_backups(config: NeuroflowConfig) -> list[BackupFile]:
@@ -51,7 +57,7 @@ def list_backups(config: NeuroflowConfig) -> list[BackupFile]:
     return sorted(files, key=lambda file: (file.modified_at, file.path.name), reverse=True)
 
 
-def backup_now(config: NeuroflowConfig, database: Database, path: Path, *, now: datetime) -> Backup:
+def backup_now(database: Database, path: Path, *, now: datetime) -> Backup:
     """Take a backup, and note that it was taken.
 
     Raises:
@@ -83,8 +89,7 @@ def backup_if_due(services: Services) -> Backup | None:
     due = timedelta(hours=settings.every_hours) - timedelta(minutes=5)
     if last is not None and now - datetime.fromtimestamp(last[0].get("at", 0.0), now.tzinfo) < due:
         return None
-    path = services.config.backups_dir / backup_name(now)
-    backup = backup_now(services.config, services.database, path, now=now)
+    backup = backup_now(services.database, new_backup(services.config, now), now=now)
     _rotate(services.config)
     return backup
 

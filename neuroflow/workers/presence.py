@@ -36,7 +36,7 @@ def ping(app: Celery, *, seconds: float = ANSWER_SECONDS) -> tuple[str, ...] | N
     """Return the names of the workers that answer in time, None when the broker is away."""
     try:
         with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=seconds)
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
             answers = app.control.ping(timeout=seconds, connection=connection)
     except (OperationalError, OSError) as error:
         log.debug("broker.away", error=str(error))
@@ -58,7 +58,7 @@ def broker_state(app: Celery, *, ask_workers: bool = True) -> BrokerState | None
 def queue_lengths(app: Celery) -> dict[str, int]:
     """Return how many messages wait in each queue, of all priorities."""
     with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_SECONDS)
         client = getattr(connection.default_channel, "client", None)
         if client is None:  # kombu's in-memory transport, in tests
             return {}
