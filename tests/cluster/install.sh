@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install what the real-service tests need, on Debian, as root: SLURM with accounting, munge, MariaDB,
-# Apptainer, Redis, PostgreSQL, sshd, debootstrap. Does nothing when all of it is there.
+# Apptainer, Redis, PostgreSQL, sshd, debootstrap, promtool (of prometheus). Does nothing when all of it is there.
 set -euo pipefail
 
 readonly APPTAINER_LIB=/opt/apptainer-lib
