@@ -18,9 +18,9 @@ from tests.support.states import add_session, end_run, open_run
 @pytest.fixture
 def used(installation: Installation) -> Installation:  # noqa: F811
     """An installation that has converted one session, on a Redis that is away."""
-    content = yaml.safe_load(CONFIG) | {
-        "redis": {"url": f"redis+socket://{installation.folder}/none.sock?virtual_host=0"}
-    }
+    content = yaml.safe_load(CONFIG)
+    content["pipelines"] = {name: {"enabled": False} for name in ("bids_conversion", "qsiprep")}
+    content["redis"] = {"url": f"redis+socket://{installation.folder}/none.sock?virtual_host=0"}
     installation.config.write_text(yaml.safe_dump(content))
     with installation.state() as state:
         end_run(state, open_run(state, add_session(state)).id)
