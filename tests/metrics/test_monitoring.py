@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from neuroflow.metrics.exposition import exposition
@@ -83,6 +84,7 @@ def test_the_alerts_ask_only_for_what_is_exported() -> None:
     assert asked <= exported()
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_alerts_and_each_fires_in_its_test() -> None:
     promtool("check", "rules", str(FOLDER / "alerts.yml"))
     assert "SUCCESS" in promtool("test", "rules", str(FOLDER / "alerts_test.yml"))
