@@ -45,13 +45,10 @@ class AppContext:
             StateError: when the database has no schema, or one of another version.
         """
         if self._services is None:
-            from neuroflow import log
             from neuroflow.orchestrator.services import Services
 
             config = self.config(check_files=check_files)
-            # What a command did is its output; its log would say it twice.
-            level = config.logging.level if self.verbose else "WARNING"
-            log.configure(config.logging.model_copy(update={"level": level}), service="cli")
+            self._configure_log(config)
             self._services = Services.from_config(config)
         return self._services
 
@@ -60,11 +57,20 @@ class AppContext:
         """Connect to the database whatever its schema."""
         from neuroflow.core.database import Database
 
-        database = Database.from_config(self.config())
+        config = self.config()
+        self._configure_log(config)
+        database = Database.from_config(config)
         try:
             yield database
         finally:
             database.close()
+
+    def _configure_log(self, config: NeuroflowConfig) -> None:
+        from neuroflow import log
+
+        # What a command did is its output; its log would say it twice.
+        level = config.logging.level if self.verbose else "WARNING"
+        log.configure(config.logging.model_copy(update={"level": level}), service="cli")
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -42,6 +42,11 @@ def logs_command(app: AppContext, run_id: int, follow: bool, number: int | None,
         return
     path = f"{attempt.folder}/{name}"
     if _copy(services.folders(attempt.where), path, 0) is None:
+        if attempt.ended_at is not None and _is_gone(services.folders(attempt.where), attempt.folder):
+            raise NotFoundError(
+                f"the folder of attempt {attempt.number} of run {run_id} is gone, its logs with it: {attempt.folder}",
+                hint=f"`neuroflow runs show {run_id}` has what the database keeps of it",
+            )
         raise NotFoundError(
             f"attempt {attempt.number} of run {run_id} has written no {name} (it is {attempt.status}): {path}",
             hint=f"see `neuroflow runs show {run_id}`",
@@ -64,6 +69,13 @@ def choose_attempt(state: StateManager, run_id: int, number: int | None) -> Atte
     if wanted not in attempts:
         raise NotFoundError(f"run {run_id} has no attempt {wanted}; there are: {', '.join(map(str, sorted(attempts)))}")
     return attempts[wanted]
+
+
+def _is_gone(folders: Folders, folder: str) -> bool:
+    from neuroflow.cluster.job import JOB_NAME
+
+    look = folders.look([folder], [JOB_NAME])[folder][JOB_NAME]
+    return look.data is None and not look.problem
 
 
 def _follow(services: Services, attempt: AttemptRecord, name: str, *, only: bool) -> None:

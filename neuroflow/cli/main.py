@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from neuroflow.cli.arguments import examples
+from neuroflow.cli.cleanup_command import cleanup_command
 from neuroflow.cli.config_commands import config_group
 from neuroflow.cli.container_commands import containers_group
 from neuroflow.cli.context import AppContext
@@ -16,6 +17,7 @@ from neuroflow.cli.demo_command import demo_command
 from neuroflow.cli.doctor_command import doctor_command
 from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
+from neuroflow.cli.metrics_commands import metrics_group
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.recovery_commands import recovery_group
@@ -100,6 +102,7 @@ init_command.epilog = examples("neuroflow init study --dicom-root /data/dicom --
 up_command.epilog = examples("neuroflow up", "neuroflow up --status")
 
 for _command in (
+    cleanup_command,
     config_group,
     containers_group,
     db_group,
@@ -107,6 +110,7 @@ for _command in (
     doctor_command,
     init_command,
     logs_command,
+    metrics_group,
     pipeline_group,
     recovery_group,
     run_group,

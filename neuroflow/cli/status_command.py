@@ -29,6 +29,7 @@ def status_command(app: AppContext, as_json: bool) -> None:
     write_table(columns, [[row[name] for name in columns] for row in report["pipelines"]], empty="no pipelines")
     click.echo("\nsessions: " + ", ".join(f"{count} {status}" for status, count in report["sessions"].items()))
     click.echo(_poll_line(report["last_poll"]))
+    click.echo(_backup_line(report["last_backup"]))
     if report["workers_outdated"]:
         click.echo(OUTDATED)
     if report["slurm"] is not None:
@@ -45,6 +46,12 @@ def status_command(app: AppContext, as_json: bool) -> None:
         [f"run {run['run']} {run['pipeline']} {run['scope']}: {one_line(run['reason'])}" for run in report["failed"]],
     )
     _section("waiting:", [f"{wait.pipeline} {wait.scope}: {one_line(wait.reason)}" for wait in report["waits"]])
+
+
+def _backup_line(backup: dict[str, Any] | None) -> str:
+    if backup is None:
+        return "last backup: never (`neuroflow db backup`)"
+    return f"last backup: {when(backup['at'])}, {backup.get('rows')} rows"
 
 
 def _poll_line(poll: dict[str, Any] | None) -> str:

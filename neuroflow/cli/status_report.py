@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroflow.core.images import told
 from neuroflow.domain import RunRecord, RunStatus, SessionStatus
+from neuroflow.orchestrator.backups import BACKUP_KEY
 from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.images import changed_images
 from neuroflow.orchestrator.rounds import POLL_KEY
@@ -55,7 +56,8 @@ def status_report(services: Services) -> dict[str, Any]:
             {"pipeline": name, "image": image.name, "now": told(image), "since": image.first_seen_at}
             for name, image in changed_images(services).items()
         ],
-        "last_poll": _last_poll(services),
+        "last_poll": _last(services, POLL_KEY),
+        "last_backup": _last(services, BACKUP_KEY),
         "slurm": _slurm(services),
         "workers_outdated": services.workers_are_outdated(),
     }
@@ -106,6 +108,7 @@ def _slurm(services: Services) -> dict[str, Any] | None:
     }
 
 
-def _last_poll(services: Services) -> dict[str, Any] | None:
-    value = services.state.get_value(POLL_KEY)
+def _last(services: Services, key: str) -> dict[str, Any] | None:
+    """Return what something that is done now and then left, with its time."""
+    value = services.state.get_value(key)
     return None if value is None else {**value[0], "at": value[1]}

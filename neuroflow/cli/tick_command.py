@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @no_doctor_option
 @pass_app
 def tick_command(app: AppContext, no_doctor: bool) -> None:
-    """Do one round without Redis or workers: scan, look at the jobs, start what is due.
+    """Do one round without Redis or workers: scan, look at the jobs, start what is due, back up and make room.
 
     Safe beside running workers; one that meets another tick at work does nothing. Exit code 1 when a
     cluster did not answer or a run could not be handed over.
@@ -37,6 +37,8 @@ def tick_command(app: AppContext, no_doctor: bool) -> None:
 
 
 def _round(services: Services) -> None:
+    from neuroflow.metrics.textfile import write_metrics
+    from neuroflow.orchestrator.maintenance import maintain
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
@@ -46,12 +48,14 @@ def _round(services: Services) -> None:
     click.echo("poll: another process looks at the jobs just now" if poll is None else _poll_line(poll))
     dispatcher = InlineDispatcher(services)
     report = advance(services, dispatcher)
+    upkeep = maintain(services)
+    write_metrics(services, broker=lambda: None)
     launched = sum(result.launched for result in dispatcher.results)
     click.echo(f"advance: {len(report.opened)} opened, {launched} launched, {len(report.waits)} wait")
     for result in dispatcher.results:
         if not result.launched:
             click.echo(f"run {result.run_id}: {escaped(result.message)}")
-    errors = (*(poll.errors if poll else ()), *report.errors)
+    errors = (*(poll.errors if poll else ()), *report.errors, *upkeep.get("errors", ()))
     for error in errors:
         click.echo(f"error: {escaped(error)}", err=True)
     if errors:

@@ -1,4 +1,4 @@
-"""`neuroflow run`: one Celery worker or beat in the foreground, for a service manager."""
+"""`neuroflow run`: one Celery worker, beat or Flower in the foreground, for a service manager."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 from neuroflow.cli.up_command import QUEUES, child_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from neuroflow.config import NeuroflowConfig
 
@@ -24,7 +24,7 @@ _level_option = click.option("--loglevel", type=_LEVELS, help="Default: logging.
 
 @click.group("run", epilog=examples("neuroflow run worker --queues bids,processing", "neuroflow run beat"))
 def run_group() -> None:
-    """Run a worker or beat by itself; `neuroflow up` runs all of them."""
+    """Run a worker, beat or Flower by itself; `neuroflow up` runs workers and beat."""
 
 
 @run_group.command("worker", epilog=examples("neuroflow run worker --concurrency 2 --queues bids,processing"))
@@ -55,6 +55,28 @@ def beat(app: AppContext, alive: bool, loglevel: str | None) -> None:
         _show_beat(config)
         return
     _execute(config, beat_arguments(config, level=loglevel))
+
+
+@run_group.command(
+    "flower",
+    epilog=examples("neuroflow run flower", "neuroflow run flower --port 5555"),
+)
+@click.option("--port", type=click.IntRange(1, 65_535), help="Listen on this TCP port; default: on a Unix socket.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="With --port: where to listen.")
+@click.option("--open", "is_open", is_flag=True, help="Allow an address that other machines reach, unencrypted.")
+@pass_app
+def flower(app: AppContext, port: int | None, address: str, is_open: bool) -> None:
+    """Run Flower, a web page of workers and tasks, in this process.
+
+    Whoever reaches it can stop workers. So it listens on a socket that only you can enter; on a port it asks for a
+    password, which is made at the first start and kept in `flower/password` of paths.state_dir.
+    """
+    from neuroflow.cli.flower import flower_plan
+
+    config = app.config()
+    plan = flower_plan(config, port=port, address=address, is_open=is_open)
+    click.echo(plan.how)
+    _execute(config, plan.arguments, environment=plan.environment)
 
 
 def worker_arguments(
@@ -109,7 +131,9 @@ def _level(config: NeuroflowConfig, level: str | None) -> str:
     return f"--loglevel={level or config.logging.level}"
 
 
-def _execute(config: NeuroflowConfig, arguments: Sequence[str]) -> NoReturn:
+def _execute(
+    config: NeuroflowConfig, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
+) -> NoReturn:
     """Become Celery, so that signals and the exit code are its own."""
     import os
 
@@ -118,4 +142,5 @@ def _execute(config: NeuroflowConfig, arguments: Sequence[str]) -> NoReturn:
     make_folders(config)
     command = [sys.executable, "-m", "celery", "-A", "neuroflow.workers.celery_app", *arguments]
     sys.stdout.flush()
-    os.execve(sys.executable, command, child_environment(config, os.environ, terminal=sys.stderr.isatty()))  # noqa: S606
+    variables = child_environment(config, os.environ, terminal=sys.stderr.isatty()) | dict(environment or {})
+    os.execve(sys.executable, command, variables)  # noqa: S606

@@ -61,6 +61,14 @@ class Cluster(Protocol):
         """Return how many jobs of the user wait or run, whoever submitted them, by account and QOS; None: not known."""
         ...
 
+    def job_names(self) -> frozenset[str]:
+        """Return the names of the user's jobs that wait or run, whoever submitted them.
+
+        Raises:
+            ClusterError: when the cluster does not answer.
+        """
+        ...
+
     def render(self, job: JobRequest) -> str:
         """Return what would be submitted, as text, without writing anything."""
         ...

@@ -109,6 +109,10 @@ class LocalCluster:
         """Return None: nothing waits here."""
         return None
 
+    def job_names(self) -> frozenset[str]:
+        """Return no names: nothing waits here, and what runs has claimed its folder."""
+        return frozenset()
+
     def render(self, job: JobRequest) -> str:
         """Return the command line of the job's process, and the tool's."""
         return f"{shlex.join(_command(job))}\n# runs:\n{shlex.join(job.command)}\n"

@@ -20,6 +20,7 @@ from neuroflow.domain import ExitRecord
 
 log = structlog.get_logger(__name__)
 
+JOURNAL_NAME = "attempt.json"
 # Their images are files, of which the job notes what it saw.
 _FILE_RUNTIMES = ("apptainer", "singularity")
 _TEXT_LIMIT = 64 * 1024
@@ -35,6 +36,7 @@ def attempt_files(job: JobRequest, *, time_limit_seconds: float | None = None) -
     return {
         JOB_NAME: _job_file(job, time_limit_seconds=time_limit_seconds),
         CONTAINER_NAME: container_record(job.run),
+        JOURNAL_NAME: json_bytes(dict(job.journal)),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from neuroflow.config.execution import PipelineSettings
 from neuroflow.domain import ContainerRun, Resources
@@ -25,6 +26,7 @@ class JobRequest:
     command: tuple[str, ...]  # the final argument list, container runtime included
     run: ContainerRun
     settings: PipelineSettings
+    journal: Mapping[str, object] = field(default_factory=dict)  # what the database knows of the attempt
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,10 @@ class SlurmCluster:
         """Return how many jobs of the user wait or run, by account and QOS; squeue is asked unless it just was."""
         return self._witnesses.jobs_in_queue()
 
+    def job_names(self) -> frozenset[str]:
+        """Return the names of the user's jobs that wait or run."""
+        return frozenset(row.token for row in self._witnesses.queue_rows() if is_listed(row))
+
     def site_limits(self) -> SiteLimits:
         """Ask SLURM what it takes, in six calls; a part that it does not answer is None."""
         config = self._answer(site_limits.CONFIG_COMMAND)

@@ -22,6 +22,7 @@ from neuroflow.config.layers import Layer, LayerSource, argument_layer
 from neuroflow.config.problems import config_error, place_of, problem_lines
 from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Paths, Protocol, Redis, Workflow
 from neuroflow.config.shapes import KeyPath, dotted, leaves, shape_of_field
+from neuroflow.config.upkeep import Metrics, Retention
 
 # The strongest layer first. Set only while `find_and_load` builds its object: the class itself
 # reads neither files nor the environment, so that NeuroflowConfig(paths=...) is what it says.
@@ -45,6 +46,8 @@ class NeuroflowConfig(BaseSettings):
     cluster: Cluster = Field(default_factory=Cluster, description="One site's facts.")
     pipelines: Pipelines = Field(default_factory=Pipelines, description="Overrides of the pipelines.")
     doctor: Doctor = Field(default_factory=Doctor, description="What `neuroflow doctor` goes by.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics.")
+    retention: Retention = Field(default_factory=Retention, description="What is deleted, and after how many days.")
 
     _sources: tuple[Layer, ...] = PrivateAttr(default=())
 
@@ -170,6 +173,11 @@ class NeuroflowConfig(BaseSettings):
     def arrays_dir(self) -> Path:
         """The folder of the job arrays' own folders."""
         return self.paths.state_dir / "arrays"
+
+    @property
+    def backups_dir(self) -> Path:
+        """The folder of the database's backups."""
+        return self.database.backup.folder or self.paths.state_dir / "backups"
 
     @property
     def logs_dir(self) -> Path:

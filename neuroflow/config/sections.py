@@ -95,6 +95,17 @@ def _lies(inner: Path, outer: Path) -> str:
     return "is inside" if inside.startswith(around.rstrip("/") + "/") else ""
 
 
+class Backup(Section):
+    """Backups of the state database that the services take by themselves."""
+
+    every_hours: float = Field(default=24.0, ge=0, description="Time between two backups (h); 0: none are taken.")
+    keep: int = Field(default=7, ge=1, description="So many of them are kept; older ones are removed.")
+    folder: ConfigPath | None = Field(
+        default=None,
+        description="Where they go, best on another disk than the database; none: `backups` in paths.state_dir.",
+    )
+
+
 class Database(Section):
     """The state database."""
 
@@ -104,6 +115,7 @@ class Database(Section):
         "SQLite in paths.state_dir.",
     )
     busy_timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for SQLite's lock (s).")
+    backup: Backup = Field(default_factory=Backup, description="Backups that the services take by themselves.")
 
 
 class Redis(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from neuroflow.core import records
 from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
-from neuroflow.core.store import Store, attempt_is_open
+from neuroflow.core.store import IDS_PER_STATEMENT, Store, attempt_is_open
 from neuroflow.core.verdicts import retry_values
 from neuroflow.domain import (
     AttemptRecord,
@@ -61,6 +61,38 @@ class AttemptState(Store):
         if not found:
             raise NotFoundError(f"there is no attempt {attempt_id}")
         return found[0]
+
+    def find_attempts(self, tokens: Collection[str]) -> list[AttemptRecord]:
+        """Return the attempts with these tokens, in no order; unknown tokens are left out."""
+        names = sorted(tokens)
+        found: list[AttemptRecord] = []
+        for start in range(0, len(names), IDS_PER_STATEMENT):
+            chunk = names[start : start + IDS_PER_STATEMENT]
+            found += self._attempts(records.attempts().where(AttemptRow.token.in_(chunk)))
+        return found
+
+    def array_members(self, array_tokens: Collection[str]) -> dict[str, list[str]]:
+        """Return the tokens of the attempts of each array that is known."""
+        if not array_tokens:
+            return {}
+        wanted = set(array_tokens)
+        found: dict[str, list[str]] = {}
+        query = select(AttemptRow.array_token, AttemptRow.token).where(AttemptRow.array_token.is_not(None))
+        with self._read() as session:
+            for array, token in session.execute(query):
+                if array in wanted:
+                    found.setdefault(array, []).append(token)
+        return found
+
+    def unknown_job_names(self, names: Collection[str]) -> set[str]:
+        """Return which of some job names are neither an attempt's token nor that of an array."""
+        unknown = set(names)
+        with self._read() as session:
+            for column in (AttemptRow.token, AttemptRow.array_token):
+                for name in sorted(unknown):
+                    if session.scalar(select(AttemptRow.id).where(column == name).limit(1)) is not None:
+                        unknown.discard(name)
+        return unknown
 
     def record_submitted(self, attempt_id: int, job_id: str) -> bool:
         """Store the job id of an attempt that is being submitted; tell whether it still was.

@@ -10,7 +10,10 @@ from sqlalchemy.orm import Session
 from neuroflow.core import records
 from neuroflow.core.store import Store, alone, insert_into
 from neuroflow.domain import CallStatistics
-from neuroflow.models import CallBudgetRow, CallStatisticsRow
+from neuroflow.models import CallBucketRow, CallBudgetRow, CallStatisticsRow
+
+# Upper bounds (s). A controller under load answers in seconds; sbatch itself tries for up to two minutes.
+CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 class CallState(Store):
@@ -53,6 +56,20 @@ class CallState(Store):
                     updated_at=now,
                 )
             )
+            bucket = next((bound for bound in CALL_BUCKETS if seconds <= bound), None)
+            if bucket is not None:
+                one = insert_into(session, CallBucketRow, {"program": program, "up_to_seconds": bucket, "calls": 1})
+                more = {"calls": CallBucketRow.calls + 1}
+                session.execute(one.on_conflict_do_update(index_elements=["program", "up_to_seconds"], set_=more))
+
+    def call_buckets(self) -> dict[str, dict[float, int]]:
+        """Return how many calls fell into each bucket, by program and upper bound (s); the slowest are in none."""
+        found: dict[str, dict[float, int]] = {}
+        query = select(CallBucketRow.program, CallBucketRow.up_to_seconds, CallBucketRow.calls)
+        with self._read() as session:
+            for program, bound, calls in session.execute(query):
+                found.setdefault(program, {})[bound] = calls
+        return found
 
     def call_statistics(self) -> list[CallStatistics]:
         """Return how the calls went, by program."""

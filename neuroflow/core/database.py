@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
 from neuroflow.core import schema
-from neuroflow.core.engines import WRITES, make_engine, make_private_file, sqlite_file
+from neuroflow.core.engines import WRITES, make_engine, make_private_file, private_copy, sqlite_file
 from neuroflow.core.translate import Translator
 from neuroflow.core.urls import masked, parse_url, secrets_of
 from neuroflow.errors import StateError
@@ -89,6 +89,18 @@ class Database:
         Raises:
             StateError: when the schema is newer than the code, or can't be changed.
         """
+        with self.change_schema() as connection:
+            schema.refuse_newer(schema.read_revision(connection), known=schema.revisions(), database=self.name)
+            schema.run_migrations(connection)
+        return schema.revisions()[0]
+
+    @contextmanager
+    def change_schema(self) -> Iterator[Connection]:
+        """Open a transaction that may change tables, alone; commit it if every reference still points somewhere.
+
+        Raises:
+            StateError: when the database is missing, busy, or refuses, or a reference is broken.
+        """
         if self._file is not None:
             self._make_file(self._file)
         with self._translator.guard(), self._writer.connect() as connection:
@@ -97,10 +109,25 @@ class Database:
                 connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
             with connection.begin():
                 schema.lock_for_transaction(connection, "upgrade")
-                schema.refuse_newer(schema.read_revision(connection), known=schema.revisions(), database=self.name)
-                schema.run_migrations(connection)
+                yield connection
                 self._check_references(connection)
-        return schema.revisions()[0]
+
+    @contextmanager
+    def moment(self, folder: Path) -> Iterator[Connection]:
+        """Read one moment of the database for as long as it takes, without keeping writers from their work.
+
+        Args:
+            folder: takes a copy of an SQLite file for that time; there a reader would lock writers out.
+
+        Raises:
+            StateError: when the database is missing or busy, or its file is damaged.
+        """
+        if self._file is None:
+            with self.read() as session:
+                yield session.connection()
+            return
+        with self._translator.guard(), private_copy(self._file, folder) as engine, engine.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -125,7 +152,7 @@ class Database:
         broken = connection.execute(text("PRAGMA foreign_key_check")).all()
         if broken:
             raise StateError(
-                f"the upgrade of {self.name} was undone: {len(broken)} rows would point nowhere, "
+                f"the change of {self.name} was undone: {len(broken)} rows would point nowhere, "
                 f"the first in {broken[0][0]}",
                 hint="please report this, with the output of `neuroflow db current`",
             )

@@ -25,7 +25,7 @@ class DeadLetterState(Store):
 
         One that is to be run again, or about which a person wants nothing more done, is none.
         """
-        query = records.runs().where(_is_dead_letter()).order_by(RunRow.id.desc())
+        query = records.runs().where(is_dead_letter()).order_by(RunRow.id.desc())
         if pipeline is not None:
             query = query.where(RunRow.pipeline == pipeline)
         if signature is not None:
@@ -70,7 +70,7 @@ class DeadLetterState(Store):
             .group_by(RunRow.pipeline, AttemptRow.failure),
             select(each.c.pipeline, each.c.failure, func.count()).group_by(each.c.pipeline, each.c.failure),
             select(RunRow.pipeline, RunRow.failure, func.count())
-            .where(_is_dead_letter(), RunRow.failure.is_not(None))
+            .where(is_dead_letter(), RunRow.failure.is_not(None))
             .group_by(RunRow.pipeline, RunRow.failure),
         )
         with self._read() as session:
@@ -91,10 +91,11 @@ class DeadLetterState(Store):
 
 
 def _is_one(session: Session, run_id: int) -> bool:
-    return session.scalar(select(RunRow.id).where(RunRow.id == run_id, _is_dead_letter())) is not None
+    return session.scalar(select(RunRow.id).where(RunRow.id == run_id, is_dead_letter())) is not None
 
 
-def _is_dead_letter() -> ColumnElement[bool]:
+def is_dead_letter() -> ColumnElement[bool]:
+    """Return the condition of a dead letter."""
     later = aliased(RunRow)
     withdrawn = and_(later.status == RunStatus.CANCELLED, later.superseded)  # RunRecord.was_withdrawn, in SQL
     newer = select(later.id).where(

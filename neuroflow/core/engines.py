@@ -6,14 +6,18 @@ import math
 import os
 import sqlite3
 import weakref
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 
+from neuroflow.errors import StateError
 from neuroflow.models.types import to_json
 
+_DAMAGED_HINT = "if it is damaged: `neuroflow db backups`, then `neuroflow db restore FILE --replace`"
 WRITES = "neuroflow_writes"  # execution option: the transaction is going to change something
 
 
@@ -42,6 +46,42 @@ def make_private_file(path: Path) -> None:
         os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def private_copy(path: Path, folder: Path) -> Iterator[Engine]:
+    """Copy an SQLite database while others use it, check the copy, and remove it afterwards.
+
+    Raises:
+        StateError: when the database is missing or damaged, or can't be copied.
+    """
+    copy = folder / f".{path.name}.{os.getpid()}.copy"
+    copy.unlink(missing_ok=True)
+    make_private_file(copy)
+    try:
+        _copy(path, copy)
+        # Closed to everybody but us, and gone afterwards: no journal is needed, and no foreign keys are checked.
+        engine = create_engine(URL.create("sqlite", database=str(copy)), poolclass=NullPool)
+        yield engine
+        engine.dispose()
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    try:
+        with (
+            # rw: what a killed writer left half done has to be rolled back first.
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            # In one step: it holds writers up for the time of a copy, and none of theirs starts it over.
+            source.backup(target)
+            answer = target.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StateError(f"the database {path} can't be copied: {error}", hint=_DAMAGED_HINT) from error
+    if answer != "ok":
+        raise StateError(f"the database {path} is damaged: {answer}", hint=_DAMAGED_HINT)
 
 
 def _sqlite_engine(url: URL, timeout_seconds: float) -> Engine:

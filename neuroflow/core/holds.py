@@ -44,7 +44,7 @@ class HoldState(Store):
             before = _read(session, pipeline)
             if (before is not None and before.held) is held or (seen and before != seen[0]):
                 return False
-            _write(session, pipeline, {"held": held, "reason": reason}, now)
+            write_hold(session, pipeline, {"held": held, "reason": reason}, now)
             event = "pipeline.held" if held else "pipeline.released"
             write_audit(session, Audit(now, actor, event, "pipeline", None, None, pipeline, reason))
             return True
@@ -58,7 +58,8 @@ def _read(session: Session, pipeline: str) -> PipelineHold | None:
     return PipelineHold(bool(row.value.get("held")), str(row.value.get("reason", "")), row.updated_at)
 
 
-def _write(session: Session, pipeline: str, value: dict[str, Any], now: datetime) -> None:
+def write_hold(session: Session, pipeline: str, value: dict[str, Any], now: datetime) -> None:
+    """Store whether a pipeline is held, inside the caller's transaction."""
     changes = {"value": value, "updated_at": now}
     statement = insert_into(session, ServiceValueRow, {"key": HOLD_PREFIX + pipeline, **changes})
     session.execute(statement.on_conflict_do_update(index_elements=["key"], set_=changes))

@@ -66,11 +66,11 @@ def refuse_newer(current: str | None, *, known: tuple[str, ...], database: str) 
         )
 
 
-def run_migrations(connection: Connection) -> None:
-    """Bring the schema to this code's revision, inside the caller's transaction."""
+def run_migrations(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema to a revision, this code's unless named, inside the caller's transaction."""
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def lock_for_transaction(connection: Connection, name: str) -> None:

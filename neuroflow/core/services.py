@@ -74,6 +74,12 @@ class ServiceState(Store):
             free = or_(LeaseRow.owner == owner, LeaseRow.expires_at <= now)
             return changed(session.execute(update(LeaseRow).where(LeaseRow.name == name, free).values(values))) == 1
 
+    def active_leases(self) -> dict[str, str]:
+        """Return the leases that are held now, with their owners."""
+        query = select(LeaseRow.name, LeaseRow.owner).where(LeaseRow.expires_at > self._clock())
+        with self._read() as session:
+            return {row.name: row.owner for row in session.execute(query)}
+
     def release_lease(self, name: str, owner: str) -> bool:
         """Give a lease back; False when the owner does not hold it."""
         with self._write() as (session, _):

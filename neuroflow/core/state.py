@@ -16,6 +16,7 @@ from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
 from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
+from neuroflow.core.tallies import TallyState
 from neuroflow.core.verdicts import Ending, VerdictState
 from neuroflow.core.workflows import WorkflowState
 
@@ -36,6 +37,7 @@ class StateManager(
     ImageState,
     ServiceState,
     CallState,
+    TallyState,
 ):
     """Every read and write of the state database.
 

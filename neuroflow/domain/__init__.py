@@ -5,6 +5,7 @@ from __future__ import annotations
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content
+from neuroflow.domain.journal import JournalEntry, RunOrigin
 from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
@@ -60,6 +61,7 @@ __all__ = [
     "ImageFacts",
     "ImageRecord",
     "JobState",
+    "JournalEntry",
     "KnownSession",
     "Level",
     "NodeFailure",
@@ -72,6 +74,7 @@ __all__ = [
     "Reservation",
     "Resources",
     "RetryDecision",
+    "RunOrigin",
     "RunProposal",
     "RunRecord",
     "RunStatus",

@@ -5,6 +5,7 @@ from neuroflow.models.images import ImageRow
 from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
 from neuroflow.models.services import (
     AuditRow,
+    CallBucketRow,
     CallBudgetRow,
     CallStatisticsRow,
     LeaseRow,
@@ -17,6 +18,7 @@ __all__ = [
     "AttemptRow",
     "AuditRow",
     "Base",
+    "CallBucketRow",
     "CallBudgetRow",
     "CallStatisticsRow",
     "CallbackRow",

@@ -88,3 +88,13 @@ class CallStatisticsRow(Base):
     seconds: Mapped[float] = mapped_column(Double)
     last_seconds: Mapped[float] = mapped_column(Double)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CallBucketRow(Base):
+    """How many calls of a program took no longer than this, and longer than the next smaller bucket has."""
+
+    __tablename__ = "call_buckets"
+
+    program: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    up_to_seconds: Mapped[float] = mapped_column(Double, primary_key=True)
+    calls: Mapped[int] = mapped_column()

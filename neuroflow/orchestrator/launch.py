@@ -37,6 +37,7 @@ from neuroflow.errors import (
     SubmissionUncertain,
 )
 from neuroflow.orchestrator.images import ImageBusy, check_pin, see
+from neuroflow.orchestrator.journal import journal_of, keep_copy
 from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.placement import Places, clipped
@@ -216,6 +217,7 @@ class Launcher:
 
     def _submit(self, run: RunRecord, attempt: AttemptRecord, job: JobRequest) -> LaunchResult:
         try:
+            job = self.with_journal(job, run, attempt)
             job_id = self.services.cluster(attempt.where).submit(job)
         except SubmissionRefused as error:
             return self.refused(run, attempt, error)
@@ -225,6 +227,14 @@ class Launcher:
             return self.refused(run, attempt, SubmissionRefused(str(error), transient=True))
         self.services.state.record_submitted(attempt.id, job_id)
         return submitted(attempt, job_id)
+
+    def with_journal(self, job: JobRequest, run: RunRecord, attempt: AttemptRecord) -> JobRequest:
+        """Note in a job which attempt of which run it is, for a database that has forgotten it."""
+        config = self.services.config
+        journal = journal_of(run, attempt)
+        if Place.of(config, where=attempt.where).is_remote:
+            keep_copy(config.attempts_dir, attempt.token, journal)
+        return replace(job, journal=journal)
 
     def refused(self, run: RunRecord, attempt: AttemptRecord, error: SubmissionRefused) -> LaunchResult:
         """End an attempt of which no job exists; its run waits, or fails where the site will never take it."""

@@ -84,10 +84,11 @@ class ArrayLauncher:
     ) -> list[LaunchResult]:
         config = self.services.config
         token = attempts[0].array_token or ""
+        noted = self._launcher.with_journal
         array = ArrayRequest(
             token=token,
             folder=Place.of(config, where=self.services.where(pipeline)).array_folder(token),
-            jobs=tuple(jobs[attempt.run_id] for attempt in attempts),
+            jobs=tuple(noted(jobs[attempt.run_id], runs[attempt.run_id], attempt) for attempt in attempts),
             at_once=config.cluster.array_at_once,
         )
         try:

@@ -40,6 +40,7 @@ class PollReport:
     unknown: int
     ended: tuple[Ended, ...]
     errors: tuple[str, ...]
+    complete: bool = True  # every witness that was asked has answered
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,12 @@ class Poller:
         verdicts: list[tuple[AttemptRecord, Verdict]] = []
         ended: list[Ended] = []
         errors: list[str] = []
+        complete = True
         for where, attempts in by_where.items():
             try:
                 cluster = self.services.cluster(where)
                 sightings = cluster.sight(attempts)
+                complete &= all(item.queue_answered and not item.accounting_silent for item in sightings.values())
                 settled = settle_submissions(self.services, cluster, attempts, sightings)
                 judged = [(item, self._judge(cluster, item, sightings[item.token])) for item in settled]
             except ClusterError as error:
@@ -89,6 +92,7 @@ class Poller:
             unknown=_count(verdicts, VerdictKind.UNKNOWN),
             ended=tuple(ended),
             errors=tuple(errors),
+            complete=complete and not errors,
         )
 
     def _judge(self, cluster: Cluster, attempt: AttemptRecord, sighting: Sighting) -> Verdict:

@@ -76,6 +76,8 @@ def _remembered(services: Services, report: PollReport, before: dict[str, Any]) 
     return {
         **counts,
         "at": now.timestamp(),
+        # When every witness last answered: a poller that looks and sees nothing must not pass for a healthy one.
+        "complete_at": now.timestamp() if report.complete else before.get("complete_at"),
         "newest_attempt": services.state.newest_attempt_id(),
         "ended": len(report.ended),
         "errors": list(report.errors),

@@ -144,6 +144,7 @@ def _routes() -> dict[str, dict[str, Any]]:
         f"{_TASKS}.scan_directories": _route("discovery"),
         f"{_TASKS}.validate_session": _route("discovery"),
         f"{_TASKS}.cleanup_stale_runs": _route("default"),
+        f"{_TASKS}.maintain": _route("default"),
         f"{_TASKS}.poll_jobs": _route("workflow"),
     }
 
@@ -165,6 +166,11 @@ def beat_schedule(config: NeuroflowConfig) -> dict[str, dict[str, Any]]:
             "task": f"{_TASKS}.cleanup_stale_runs",
             "schedule": crontab(minute="0", hour="3"),
             "options": {"queue": "default"},
+        },
+        "maintain": {
+            "task": f"{_TASKS}.maintain",
+            "schedule": crontab(minute="30"),  # what is due is up to the task
+            "options": {"queue": "default", "expires": 3600},
         },
         "poll-jobs": {
             "task": f"{_TASKS}.poll_jobs",

@@ -19,6 +19,8 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
+from neuroflow.metrics.textfile import write_metrics
+from neuroflow.orchestrator import maintenance
 from neuroflow.orchestrator.images import read_digests
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
@@ -31,6 +33,7 @@ from neuroflow.orchestrator.steps import advance, discover, launch_all
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
+from neuroflow.workers.presence import broker_state
 from neuroflow.workers.shell import bound
 
 log = structlog.get_logger(__name__)
@@ -105,6 +108,13 @@ def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
         return found
 
 
+@shared_task(bind=True, name="neuroflow.workers.tasks.maintain")  # type: ignore[untyped-decorator]
+def maintain(self: Any) -> dict[str, Any]:
+    """Back the database up and delete what is old, where that is due."""
+    with bound(self):
+        return maintenance.maintain(get_services())
+
+
 @shared_task(bind=True, name="neuroflow.workers.tasks.poll_jobs")  # type: ignore[untyped-decorator]
 def poll_jobs(self: Any) -> dict[str, Any]:
     """Judge every open attempt, then start what has become ready; one worker at a time does."""
@@ -114,6 +124,7 @@ def poll_jobs(self: Any) -> dict[str, Any]:
         services = get_services()
         report = look(services, after_verdict)
         started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
+        write_metrics(services, broker=lambda: broker_state(get_celery_app()))
         return {
             "looked_at": report.looked_at,
             "ended": len(report.ended),

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from neuroflow.cli.main import cli
 from neuroflow.cli.output import escaped, plain_data
@@ -22,6 +23,7 @@ from neuroflow.cli.worker_commands import beat_arguments, worker_arguments
 from neuroflow.config import NeuroflowConfig
 from neuroflow.core.state import StateManager
 from neuroflow.domain import Resources, RunStatus, SessionStatus
+from neuroflow.models import AttemptRow
 from neuroflow.orchestrator.lease import lease
 from neuroflow.orchestrator.services import Services
 from tests.discovery.dicom_files import write_series
@@ -429,7 +431,14 @@ class TestLogs:
     def test_a_run_that_has_not_started(self, pending: Installation) -> None:
         assert "has no attempt yet: it is pending" in pending.run("logs", "1", code=3).stderr
 
-    def test_a_file_that_is_not_there(self, failed: Installation) -> None:
+    def test_a_file_that_is_not_there(self, failed: Installation, tmp_path: Path) -> None:
+        with failed.services() as services:
+            (attempt,) = services.state.attempts_of(1)
+            with services.database.write() as session:
+                session.execute(update(AttemptRow).values(folder=str(tmp_path)))
+        assert not Path(attempt.folder).exists()
+        assert "is gone, its logs with it" in failed.run("logs", "1", code=3).stderr
+        (tmp_path / "job.json").write_text("{}", encoding="utf-8")
         assert "has written no stdout.log" in failed.run("logs", "1", code=3).stderr
 
 

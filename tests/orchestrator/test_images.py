@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from neuroflow.cli.main import cli
+from neuroflow.cluster.base import ArrayRequest, JobRequest
+from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.job import SCHEMA
+from neuroflow.cluster.records import attempt_files
 from neuroflow.domain import FailureClass, RunRecord, RunStatus
 from neuroflow.orchestrator.images import changed_images, read_digests, see, sha256_of
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
@@ -30,10 +32,14 @@ from tests.support.states import SUCCESS, add_session, open_run
 class Accepting:
     """A cluster that takes every job, and executes none."""
 
-    def submit(self, job: object) -> str:
+    folders = LocalFolders()
+
+    def submit(self, job: JobRequest) -> str:
+        self.folders.make({job.folder: attempt_files(job)})
         return "4711"
 
-    def submit_array(self, array: Any) -> list[str]:
+    def submit_array(self, array: ArrayRequest) -> list[str]:
+        self.folders.make({job.folder: attempt_files(job) for job in array.jobs})
         return [f"4711_{index}" for index in range(len(array.jobs))]
 
 

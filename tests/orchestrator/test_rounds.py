@@ -150,6 +150,22 @@ def test_what_was_submitted_since_the_last_count_counts_as_well(services: Servic
     assert now.since == 1
 
 
+@pytest.mark.parametrize(
+    "silent", [Sighting(queue_answered=False, accounting_answered=False), Sighting(True, False, accounting_silent=True)]
+)
+def test_a_look_that_saw_nothing_is_not_taken_for_a_complete_one(
+    silent: Sighting, services: Services, clock: FakeClock, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll_round(services)
+    first = remembered(services)
+    assert first["complete_at"] == first["at"]
+    clock.advance(hours=1)
+    monkeypatch.setattr(cluster, "sight", lambda attempts: {item.token: silent for item in attempts})
+    poll_round(services)
+    later = remembered(services)
+    assert later["complete_at"] == first["at"] != later["at"]
+
+
 def test_a_person_gets_an_answer_at_once(services: Services, cluster: FakeCluster) -> None:
     poll_round(services)
     poll_round(services, at_once=True)

@@ -14,7 +14,7 @@ import pytest
 from tests.support.commands import run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHIPPED_FOLDERS = ("slurm", "site-configs", "containers")
+SHIPPED_FOLDERS = ("slurm", "site-configs", "containers", "monitoring")
 NOT_SHIPPED = {"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 BUILD_SECONDS = 300.0
 

@@ -1,0 +1,105 @@
+"""The sections for those who look after an installation: metrics, and what is deleted when."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from neuroflow.config.fields import ConfigPath, Section
+from neuroflow.domain import FailureClass
+
+Days = Annotated[float, Field(ge=0, le=36_500)] | Literal["never"]
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Split `host:port`, with an IPv6 address in brackets.
+
+    Raises:
+        ValueError: when it is spelled otherwise.
+    """
+    host, separator, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isascii() or not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9797")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a host's ports."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Metrics(Section):
+    """Prometheus metrics; none are written or served unless asked for."""
+
+    textfile: ConfigPath | None = Field(
+        default=None, description="Write them to this file (*.prom) for node_exporter's textfile collector."
+    )
+    seconds: float = Field(default=60.0, ge=1, description="Shortest time between two writings of the file (s).")
+    http: str | None = Field(
+        default=None, description="HOST:PORT for `neuroflow metrics serve`, such as 127.0.0.1:9797."
+    )
+    open: bool = Field(
+        default=False, description="Allow metrics.http to be an address that other machines reach; it has no password."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Metrics:
+        if self.textfile is not None and Path(self.textfile).suffix != ".prom":
+            raise ValueError(f"textfile must end with .prom, or node_exporter passes it over: {self.textfile}")
+        if self.http is not None:
+            host, _ = split_address(self.http)
+            if not is_loopback(host) and not self.open:
+                raise ValueError(
+                    f"http: {host} can be reached from other machines, and the metrics have no password; "
+                    "take 127.0.0.1, or say metrics.open: true"
+                )
+        return self
+
+
+Outcome = FailureClass | Literal["completed", "failed"]
+
+
+class Retention(Section):
+    """After how many days what is deleted; `never`, which everything is unless said otherwise."""
+
+    work_days: dict[Outcome, Days] = Field(
+        default_factory=dict,
+        description="Work directories, by how their run ended: completed, failed, or one failure class instead of "
+        "failed (days, or never).",
+    )
+    attempts_days: Days = Field(
+        default="never", description="Attempts' folders (job files, logs, exit records) of ended runs (days, or never)."
+    )
+    quarantine_days: Days = Field(
+        default="never", description="What was put aside in the folders of ended runs (days, or never)."
+    )
+    replaced_days: Days = Field(default="never", description="Results that newer ones have replaced (days, or never).")
+
+    def work_days_of(self, failure: FailureClass | None) -> float | None:
+        """Return after how many days the work directory of an ended run goes; None: never.
+
+        Args:
+            failure: why the run failed; None: it completed.
+        """
+        names: tuple[Outcome, ...] = ("completed",) if failure is None else (failure, "failed")
+        return days(next((self.work_days[name] for name in names if name in self.work_days), "never"))
+
+    @property
+    def deletes(self) -> bool:
+        """Whether anything is ever deleted."""
+        others = (self.attempts_days, self.quarantine_days, self.replaced_days)
+        return any(value != "never" for value in (*self.work_days.values(), *others))
+
+
+def days(value: Days) -> float | None:
+    """Return a number of days, None for never."""
+    return None if value == "never" else float(value)

@@ -1,0 +1,1 @@
+"""Prometheus metrics, read from the state database: the one truth that all processes share."""
