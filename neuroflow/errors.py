@@ -9,6 +9,7 @@ NeuroflowError                 1   anything that a user can be told in one line
 ├── DiscoveryError             5   a DICOM folder that can't be read as one
 ├── AdapterError               6   a container command that can't be built
 │   └── BadInputError          6   inputs that the tool would refuse
+├── NotificationError          8   a message that a target did not take
 └── ClusterError               7   SLURM, submitit or a transport
     ├── CommandError           7   an external command that failed or hung
     │   └── CallBudgetExhausted 7  a command that was not run: too many others were
@@ -79,6 +80,13 @@ class AdapterError(NeuroflowError):
 
 class BadInputError(AdapterError):
     """Name inputs that the tool would refuse; a person has to look at them."""
+
+
+class NotificationError(NeuroflowError):
+    """Say why a target did not take a message; the text holds no secret."""
+
+    exit_code = 8
+    hint = "see workflow.notifications of the configuration, then `neuroflow notify test`"
 
 
 class ClusterError(NeuroflowError):

@@ -14,6 +14,7 @@ from neuroflow.cli.db_commands import db_group
 from neuroflow.cli.demo_command import demo_command
 from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
+from neuroflow.cli.notify_commands import notify_group
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.recovery_commands import recovery_group
@@ -101,6 +102,7 @@ for _command in (
     demo_command,
     init_command,
     logs_command,
+    notify_group,
     pipeline_group,
     recovery_group,
     run_group,

@@ -31,6 +31,8 @@ def status_command(app: AppContext, as_json: bool) -> None:
     click.echo(_poll_line(report["last_poll"]))
     if report["workers_outdated"]:
         click.echo(OUTDATED)
+    if report["undelivered"]:
+        click.echo(f"notifications that did not arrive: {report['undelivered']} (`neuroflow notify list`)")
     if report["slurm"] is not None:
         click.echo(_slurm_line(report["slurm"], report["last_poll"]))
     for name, reason in report["held"].items():

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 @click.command("tick", epilog=examples("neuroflow tick", "*/5 * * * * neuroflow --config study/neuroflow.yaml tick"))
 @pass_app
 def tick_command(app: AppContext) -> None:
-    """Do one round without Redis or workers: scan, look at the jobs, start what is due.
+    """Do one round without Redis or workers: scan, look at the jobs, start what is due, tell people.
 
     Safe beside running workers. Exit code 1 when a cluster did not answer or a run could not be handed over.
     """
+    from neuroflow.orchestrator.notifications import notify_round
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
@@ -36,6 +37,11 @@ def tick_command(app: AppContext) -> None:
     for result in dispatcher.results:
         if not result.launched:
             click.echo(f"run {result.run_id}: {escaped(result.message)}")
+    told = notify_round(services)
+    if told.queued or told.sent or told.failed:
+        click.echo(f"notifications: {told.sent} delivered, {len(told.failed)} not")
+    for problem in told.failed:  # tried again by itself, and no reason to call the round a failure
+        click.echo(f"not told: {escaped(problem)}", err=True)
     errors = (*(poll.errors if poll else ()), *report.errors)
     for error in errors:
         click.echo(f"error: {escaped(error)}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
+from neuroflow.domain.notices import DeliveryRecord, DeliveryStatus, Message, Notice, NoticeKind, Told
 from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
@@ -52,6 +53,8 @@ __all__ = [
     "Bind",
     "CallStatistics",
     "ContainerRun",
+    "DeliveryRecord",
+    "DeliveryStatus",
     "ExitRecord",
     "FailureClass",
     "FailureCount",
@@ -59,7 +62,10 @@ __all__ = [
     "JobState",
     "KnownSession",
     "Level",
+    "Message",
     "NodeFailure",
+    "Notice",
+    "NoticeKind",
     "OutputRule",
     "PartitionLimits",
     "PipelineHold",
@@ -80,6 +86,7 @@ __all__ = [
     "Snapshot",
     "Stage",
     "SubjectRecord",
+    "Told",
     "Verdict",
     "VerdictKind",
     "WorkflowRunRecord",

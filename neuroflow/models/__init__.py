@@ -1,6 +1,7 @@
 """The tables of the state database; no behaviour, and no use outside `neuroflow.core`."""
 
 from neuroflow.models.base import Base
+from neuroflow.models.notices import DeliveryRow, MessageRow, NoticeRow
 from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
 from neuroflow.models.services import (
     AuditRow,
@@ -19,7 +20,10 @@ __all__ = [
     "CallBudgetRow",
     "CallStatisticsRow",
     "CallbackRow",
+    "DeliveryRow",
     "LeaseRow",
+    "MessageRow",
+    "NoticeRow",
     "RunRow",
     "ServiceValueRow",
     "SessionRow",

@@ -19,8 +19,10 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
+from neuroflow.notify.send import LIMIT_SECONDS
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
+from neuroflow.orchestrator.notifications import ROUND_SECONDS, notify_round
 from neuroflow.orchestrator.reconcile import Poller
 from neuroflow.orchestrator.rounds import look
 from neuroflow.orchestrator.services import Services
@@ -38,6 +40,8 @@ TOO_SLOW = "Task exceeded time limit"
 LONGEST_RETRY_SECONDS = 3600
 # A conversion inside the worker is looked at this often; one stat of its exit record each time.
 WORKER_POLL_SECONDS = 1.0
+# One delivery may begin at the very end of a round.
+NOTIFY_SOFT_LIMIT_SECONDS = int(ROUND_SECONDS + 2 * LIMIT_SECONDS)
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.run_pipeline", max_retries=None)  # type: ignore[untyped-decorator]
@@ -113,6 +117,19 @@ def poll_jobs(self: Any) -> dict[str, Any]:
             "dispatched": len(started.dispatched),
             "errors": [*report.errors, *started.errors],
         }
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    bind=True,
+    name="neuroflow.workers.tasks.send_notifications",
+    soft_time_limit=NOTIFY_SOFT_LIMIT_SECONDS,
+    time_limit=NOTIFY_SOFT_LIMIT_SECONDS + 30,
+)
+def send_notifications(self: Any) -> dict[str, Any]:
+    """Tell people what is due; a task of its own, so that a dead mail server holds up nothing else."""
+    with bound(self):
+        report = notify_round(get_services())
+        return {"queued": report.queued, "sent": report.sent, "failed": list(report.failed)}
 
 
 def _run(task: Any, services: Services, run_id: int, pipeline_name: str) -> dict[str, Any]:
