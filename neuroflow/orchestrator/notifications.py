@@ -28,7 +28,7 @@ GIVE_UP_AFTER = timedelta(days=1)
 KEPT = timedelta(days=30)
 # Of one round; its task's own limit lies above.
 ROUND_SECONDS = 60.0
-_MOST_DELIVERIES = 50
+_MOST_DELIVERIES = 1_000  # enough that the backlog of a dead target hides no other target
 
 Send = Callable[[Target, Message], None]
 

@@ -358,3 +358,22 @@ def test_a_sender_that_is_killed_after_sending_makes_another_one_send_again(tmp_
         assert len(hook.messages) == 2  # at least once
         assert [item.status for item in services.state.list_deliveries()] == [DeliveryStatus.SENT]
         services.database.close()
+
+
+@pytest.mark.parametrize("services", [{"email_recipients": ["lab@example.org"]}], indirect=True)
+def test_a_dead_target_keeps_no_other_one_waiting(services: Services, clock: FakeClock) -> None:
+    told: list[str] = []
+
+    def only_mail(target: Target, message: Message) -> None:
+        if not target.name.startswith("mail"):
+            raise NotificationError(f"{target.name}: no answer")
+        told.append(message.subject)
+
+    for number in range(3):
+        fail(services.state, f"{number:02}", signature=f"s{number}")
+        clock.advance(minutes=2)
+        notify_round(services, deliver_with=only_mail)
+    assert len(told) == 3
+    assert {item.target for item in services.state.list_deliveries(statuses=[DeliveryStatus.PENDING])} == {
+        "urls[0] (json)"
+    }

@@ -31,9 +31,8 @@ def check_available(python: str | None, *, needs_docker: bool) -> None:
     if python is None and not (_is_there("voxelops") and _is_there("parcellate") and _is_there(_PARTS)):
         raise AdapterError(
             "`where: voxelops` needs VoxelOps, and this Python can't import it",
-            hint="install it with `pip install 'neuroflow[voxelops]'`; where QSIParc is installed too, which needs a "
-            "newer parcellate than VoxelOps, into an environment of its own (`pip install voxelops 'parcellate<0.4'`), "
-            "and name its Python in containers.voxelops_python",
+            hint="`pip install 'neuroflow[voxelops]'`; where QSIParc is installed too, into an environment of its own "
+            "that containers.voxelops_python names (docs/voxelops.md)",
         )
     if needs_docker and shutil.which("docker") is None:
         raise AdapterError(
