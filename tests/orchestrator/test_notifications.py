@@ -89,15 +89,15 @@ def fail(
 
 
 def test_runs_that_failed_alike_are_one_message(services: Services, phone: Phone, clock: FakeClock) -> None:
-    ids = [fail(services.state, f"{number:04}") for number in range(25)]
+    ids = [fail(services.state, f"{number:04}") for number in range(8)]
     notify_round(services, deliver_with=phone)
     assert phone.messages == []  # it gathers
     clock.advance(minutes=2)
     notify_round(services, deliver_with=phone)
     (message,) = phone.messages
-    assert message.subject == "[neuroflow demo] qsiprep: 25 runs failed alike"
+    assert message.subject == "[neuroflow demo] qsiprep: 8 runs failed alike"
     assert message.body.splitlines() == [
-        "qsiprep: 25 runs failed alike",
+        "qsiprep: 8 runs failed alike",
         "  why: application, signature abc: exit code ‹n›: boom",
         f"  which: for example runs {', '.join(map(str, ids[:3]))}; first 2026-03-01 12:00, last 2026-03-01 12:00 UTC",
         "  next: nothing more is tried for them, and what needs them waits; others go on",
@@ -210,8 +210,8 @@ def test_a_pipeline_that_is_held_is_told_with_the_way_out(services: Services, ph
 
 def test_a_silent_poller_is_told_once_and_so_is_its_return(services: Services, phone: Phone, clock: FakeClock) -> None:
     services.state.set_value(POLL_KEY, {})
-    for _ in range(30):
-        clock.advance(minutes=5)
+    for _ in range(12):
+        clock.advance(minutes=8)
         notify_round(services, deliver_with=phone)
     services.state.set_value(POLL_KEY, {})
     notify_round(services, deliver_with=phone)
@@ -252,14 +252,14 @@ def test_a_target_that_is_down_gets_each_message_once_when_it_is_back(
 ) -> None:
     phone.reachable = False
     fail(services.state, "01")
-    for _ in range(60):
-        clock.advance(minutes=2)
+    for _ in range(15):
+        clock.advance(minutes=8)
         notify_round(services, deliver_with=phone)
     assert 4 <= phone.rings <= 8  # ever more rarely
     assert services.state.undelivered(since=clock() - timedelta(days=1)) == 1
     phone.reachable = True
-    for _ in range(60):
-        clock.advance(minutes=2)
+    for _ in range(15):
+        clock.advance(minutes=8)
         notify_round(services, deliver_with=phone)
     assert len(phone.messages) == 1
 
