@@ -27,6 +27,8 @@ $(VENV)/.installed: pyproject.toml
 	        "(Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e '.[dev,demo]'
+# For the tests of VoxelOps, which needs an older parcellate than QSIParc: beside the other one, not instead of it.
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/parcellate-0.3 --upgrade 'parcellate==0.3.1'
 	@touch $@
 
 lint: venv

@@ -10,6 +10,7 @@ NeuroflowError                 1   anything that a user can be told in one line
 ├── AdapterError               6   a container command that can't be built
 │   └── BadInputError          6   inputs that the tool would refuse
 ├── NotReadyError              8   an installation that doctor's checks found unfit for its first submission
+├── NotificationError          9   a message that a target did not take
 └── ClusterError               7   SLURM, submitit or a transport
     ├── CommandError           7   an external command that failed or hung
     │   ├── CallBudgetExhausted 7  a command that was not run: too many others were
@@ -89,6 +90,13 @@ class NotReadyError(NeuroflowError):
 
     exit_code = 8
     hint = "`neuroflow doctor` tells what mends it; --no-doctor starts all the same"
+
+
+class NotificationError(NeuroflowError):
+    """Say why a target did not take a message; the text holds no secret."""
+
+    exit_code = 9
+    hint = "see workflow.notifications of the configuration, then `neuroflow notify test`"
 
 
 class ClusterError(NeuroflowError):

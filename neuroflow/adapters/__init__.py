@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from neuroflow.adapters import bids_conversion, qsiparc, qsiprep, qsirecon
+from neuroflow.adapters import bids_conversion, qsiparc, qsiprep, qsirecon, voxelops
 from neuroflow.adapters.base import Adapter, RunRequest
+from neuroflow.domain import ContainerRun
 from neuroflow.errors import AdapterError
 
 _ADAPTERS = {
@@ -22,4 +23,14 @@ def get_adapter(name: str) -> Adapter:
     return _ADAPTERS[name]
 
 
-__all__ = ["Adapter", "RunRequest", "get_adapter"]
+def build_run(request: RunRequest) -> ContainerRun:
+    """Describe one attempt, as its pipeline's adapter does, or by way of VoxelOps.
+
+    Raises:
+        AdapterError: when the configuration or the inputs don't allow it.
+    """
+    adapter = get_adapter(request.pipeline)
+    return voxelops.build(request, adapter) if request.runtime == voxelops.VOXELOPS else adapter.build(request)
+
+
+__all__ = ["Adapter", "RunRequest", "build_run", "get_adapter"]

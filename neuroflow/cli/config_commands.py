@@ -33,11 +33,15 @@ def show(context: click.Context, as_json: bool) -> None:
 def validate(context: click.Context) -> None:
     """Check files, keys, values, and the folders and files that they name; report all problems at once."""
     from neuroflow.config import NeuroflowConfig
+    from neuroflow.notify.send import check
+    from neuroflow.notify.targets import targets_of
     from neuroflow.orchestrator.registry import get_registry
 
     config = NeuroflowConfig.find_and_load(context.obj.config_path)
     # The registry alone knows the default dependencies, so it alone can find a circle.
     get_registry(config)
+    for target in targets_of(config.workflow.notifications):
+        check(target)
     click.echo(f"The configuration is valid: {', '.join(str(path) for path in config.files)}")
     click.echo("`neuroflow doctor` goes further: it asks SLURM and Redis, and runs the images.")
 

@@ -18,6 +18,7 @@ from neuroflow.cli.doctor_command import doctor_command
 from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.metrics_commands import metrics_group
+from neuroflow.cli.notify_commands import notify_group
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.recovery_commands import recovery_group
@@ -111,6 +112,7 @@ for _command in (
     init_command,
     logs_command,
     metrics_group,
+    notify_group,
     pipeline_group,
     recovery_group,
     run_group,

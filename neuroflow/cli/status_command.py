@@ -32,6 +32,8 @@ def status_command(app: AppContext, as_json: bool) -> None:
     click.echo(_backup_line(report["last_backup"]))
     if report["workers_outdated"]:
         click.echo(OUTDATED)
+    if report["undelivered"]:
+        click.echo(f"notifications that did not arrive: {report['undelivered']} (`neuroflow notify list`)")
     if report["slurm"] is not None:
         click.echo(_slurm_line(report["slurm"], report["last_poll"]))
     for name, reason in report["held"].items():

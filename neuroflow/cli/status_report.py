@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from neuroflow.core.images import told
 from neuroflow.domain import RunRecord, RunStatus, SessionStatus
 from neuroflow.orchestrator.backups import BACKUP_KEY
+from neuroflow.orchestrator.current import current_runs
 from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.images import changed_images
 from neuroflow.orchestrator.rounds import POLL_KEY
@@ -16,10 +18,10 @@ from neuroflow.orchestrator.services import SLURM_BUDGET
 from neuroflow.orchestrator.site import admission
 
 if TYPE_CHECKING:
-    from neuroflow.domain import Snapshot
     from neuroflow.orchestrator.services import Services
 
 SCHEMA = 1
+UNDELIVERED_DAYS = timedelta(days=7)
 # A person's words for a run's statuses; `queued` is the cluster's queue, `pending` is before it.
 COLUMNS = {
     "completed": (RunStatus.COMPLETED,),
@@ -59,6 +61,7 @@ def status_report(services: Services) -> dict[str, Any]:
         "last_poll": _last(services, POLL_KEY),
         "last_backup": _last(services, BACKUP_KEY),
         "slurm": _slurm(services),
+        "undelivered": services.state.undelivered(since=services.clock() - UNDELIVERED_DAYS),
         "workers_outdated": services.workers_are_outdated(),
     }
 
@@ -66,14 +69,6 @@ def status_report(services: Services) -> dict[str, Any]:
 def pipeline_counts(services: Services) -> list[dict[str, Any]]:
     """Return, for each pipeline, how many scopes stand where."""
     return _counts(services, current_runs(services.state.snapshot()))
-
-
-def current_runs(snapshot: Snapshot) -> list[RunRecord]:
-    """Return the newest run of each pipeline and scope; one that is to be run again counts no more."""
-    newest: dict[tuple[str, str], RunRecord] = {}
-    for run in sorted(snapshot.runs, key=lambda run: run.id):
-        newest[run.pipeline, run.scope] = run
-    return [run for run in newest.values() if not run.superseded]
 
 
 def _counts(services: Services, runs: list[RunRecord]) -> list[dict[str, Any]]:

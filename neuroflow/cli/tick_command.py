@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @no_doctor_option
 @pass_app
 def tick_command(app: AppContext, no_doctor: bool) -> None:
-    """Do one round without Redis or workers: scan, look at the jobs, start what is due, back up and make room.
+    """Do one round without Redis or workers: scan, poll, start what is due, tell people, back up, make room.
 
     Safe beside running workers; one that meets another tick at work does nothing. Exit code 1 when a
     cluster did not answer or a run could not be handed over.
@@ -39,6 +39,7 @@ def tick_command(app: AppContext, no_doctor: bool) -> None:
 def _round(services: Services) -> None:
     from neuroflow.metrics.textfile import write_metrics
     from neuroflow.orchestrator.maintenance import maintain
+    from neuroflow.orchestrator.notifications import notify_round
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
 
@@ -55,6 +56,11 @@ def _round(services: Services) -> None:
     for result in dispatcher.results:
         if not result.launched:
             click.echo(f"run {result.run_id}: {escaped(result.message)}")
+    told = notify_round(services)
+    if told.queued or told.sent or told.failed:
+        click.echo(f"notifications: {told.sent} delivered, {len(told.failed)} not")
+    for problem in told.failed:  # tried again by itself, and no reason to call the round a failure
+        click.echo(f"not told: {escaped(problem)}", err=True)
     errors = (*(poll.errors if poll else ()), *report.errors, *upkeep.get("errors", ()))
     for error in errors:
         click.echo(f"error: {escaped(error)}", err=True)

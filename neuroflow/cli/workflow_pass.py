@@ -12,6 +12,7 @@ from neuroflow.cli.output import escaped, make_table
 from neuroflow.cli.status_report import COLUMNS, pipeline_counts
 from neuroflow.domain import RunStatus
 from neuroflow.errors import NeuroflowError
+from neuroflow.orchestrator.notifications import notify_round
 from neuroflow.orchestrator.steps import InlineDispatcher
 from neuroflow.orchestrator.workflow import WorkflowResult, WorkflowScheduler
 
@@ -61,6 +62,9 @@ def carry_through(services: Services, stage: str | None) -> None:
     with ExitStack() as stack:
         scheduler = WorkflowScheduler(services, dispatcher, progress=_progress(services, stack), on_ended=on_ended)
         result = scheduler.run_workflow(sync=True, force_stage=stage)
+    # No further round may come: whoever ran this by hand goes home.
+    for problem in notify_round(services, gather=False).failed:
+        click.echo(f"not told: {escaped(problem)}", err=True)
     # A run can fail before it has an attempt: its command could not be built, or the site refused it.
     failed |= {item.run_id for item in dispatcher.results if item.status is RunStatus.FAILED}
     _conclude(result)

@@ -36,6 +36,10 @@ class Containers(Section):
     environment: dict[str, OneLine] = Field(
         default_factory=dict, description="Environment variables inside the container."
     )
+    voxelops_python: OneLine | None = Field(
+        default=None,
+        description="Python that has VoxelOps, for `where: voxelops`; none: this one. It needs no neuroflow.",
+    )
 
 
 class Cluster(Section):
@@ -144,8 +148,10 @@ class PipelineSettings(Section):
     depends_on: tuple[PipelineName, ...] | None = Field(
         default=None, description="Pipelines whose results it needs, by name."
     )
-    where: Literal["cluster", "worker"] | None = Field(
-        default=None, description="`worker` does the work inside the Celery worker; only bids_conversion may."
+    where: Literal["cluster", "worker", "voxelops"] | None = Field(
+        default=None,
+        description="`worker` does the work inside the Celery worker; only bids_conversion may. `voxelops` runs it on "
+        "this machine through VoxelOps and Docker.",
     )
     runtime: Runtime | None = Field(default=None, description="Instead of containers.runtime.")
     image: ImageName | None = Field(default=None, description="SIF file, or image reference for docker and podman.")
@@ -220,7 +226,8 @@ class PipelineSettings(Section):
     def _only_short_work_in_the_worker(cls, where: str | None) -> str | None:
         if where == "worker" and not cls.in_worker_allowed:
             raise ValueError(
-                "is 'worker', but only bids_conversion may do its work inside the worker; allowed here: 'cluster'"
+                "is 'worker', but only bids_conversion may do its work inside the worker; allowed here: "
+                "'cluster', 'voxelops'"
             )
         return where
 

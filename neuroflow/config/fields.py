@@ -153,6 +153,16 @@ def _check_webhook(secret: SecretStr) -> SecretStr:
 WebhookUrl = Annotated[SecretStr, AfterValidator(_check_webhook)]
 
 
+def _check_notification_url(secret: SecretStr) -> SecretStr:
+    url = secret.get_secret_value()
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", url) or _UNSAFE_PATH.search(url):
+        raise ValueError("must be an Apprise URL, such as ntfys://host/topic")
+    return secret
+
+
+NotificationUrl = Annotated[SecretStr, AfterValidator(_check_notification_url)]
+
+
 def _check_address(text: str) -> str:
     if not re.fullmatch(r"[^@\s,;<>\x00-\x1f]+@[^@\s,;<>\x00-\x1f]+", text):
         raise ValueError(f"{text!r} is no mail address, such as name@example.org")
@@ -170,6 +180,7 @@ __all__ = [
     "ImageDigest",
     "ImageName",
     "MailAddress",
+    "NotificationUrl",
     "OneLine",
     "Pattern",
     "PipelineName",

@@ -13,12 +13,11 @@ from neuroflow.config.fields import (
     ConfigPath,
     CronString,
     DatabaseUrl,
-    MailAddress,
     Pattern,
     RedisUrl,
     Section,
-    WebhookUrl,
 )
+from neuroflow.config.notifications import Notifications
 from neuroflow.config.recovery import Breaker, Retry
 
 
@@ -223,15 +222,6 @@ class MaxConcurrent(Section):
         """Return the limit of a pipeline (4 for one that has no key of its own)."""
         value = getattr(self, pipeline, 4)
         return int(value)
-
-
-class Notifications(Section):
-    """Who is told."""
-
-    slack_webhook: WebhookUrl | None = Field(default=None, description="Slack incoming-webhook URL.")
-    email_recipients: tuple[MailAddress, ...] = Field(default=(), description="Mail addresses.")
-    on_workflow_complete: bool = Field(default=False, description="Tell when a master workflow has ended.")
-    on_stage_failure: bool = Field(default=True, description="Tell when a run has failed for good.")
 
 
 class Workflow(Section):

@@ -10,6 +10,8 @@ from typing import cast
 from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
+from neuroflow.core.notice_rows import write_notices
+from neuroflow.core.store import DEFAULT_ACTOR
 from neuroflow.models import AuditRow
 
 
@@ -34,7 +36,8 @@ def write_audit(session: Session, *entries: Audit) -> None:
 
 
 def write_audits(session: Session, entries: Sequence[Audit]) -> None:
-    """Add many audit rows at once, in order."""
+    """Add many audit rows at once, in order, and the notices of what people may want to be told."""
     if entries:
         # By the table, not the class: the session has nothing to keep in step with a new row.
         session.connection().execute(insert(cast("Table", AuditRow.__table__)), [vars(entry) for entry in entries])
+        write_notices(session, entries, own_actor=DEFAULT_ACTOR)

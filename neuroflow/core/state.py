@@ -6,9 +6,11 @@ from neuroflow.core.attempts import AttemptState
 from neuroflow.core.calls import CallState
 from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.dead_letters import DeadLetterState
+from neuroflow.core.deliveries import DeliveryState
 from neuroflow.core.failures import FailureState
 from neuroflow.core.holds import HoldState
 from neuroflow.core.images import ImageState
+from neuroflow.core.notices import NoticeState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
@@ -38,6 +40,8 @@ class StateManager(
     ServiceState,
     CallState,
     TallyState,
+    NoticeState,
+    DeliveryState,
 ):
     """Every read and write of the state database.
 

@@ -6,6 +6,7 @@ from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, Outpu
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content
 from neuroflow.domain.journal import JournalEntry, RunOrigin
+from neuroflow.domain.notices import DeliveryRecord, DeliveryStatus, Message, Notice, NoticeKind, Told
 from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
@@ -54,6 +55,8 @@ __all__ = [
     "Bind",
     "CallStatistics",
     "ContainerRun",
+    "DeliveryRecord",
+    "DeliveryStatus",
     "ExitRecord",
     "FailureClass",
     "FailureCount",
@@ -64,8 +67,11 @@ __all__ = [
     "JournalEntry",
     "KnownSession",
     "Level",
+    "Message",
     "NodeFailure",
     "NodeGroup",
+    "Notice",
+    "NoticeKind",
     "OutputRule",
     "PartitionLimits",
     "PipelineHold",
@@ -87,6 +93,7 @@ __all__ = [
     "Snapshot",
     "Stage",
     "SubjectRecord",
+    "Told",
     "Verdict",
     "VerdictKind",
     "WorkflowRunRecord",

@@ -39,7 +39,7 @@ class ContainerRun:
     """Everything needed to execute one attempt; built by an adapter, pure data."""
 
     pipeline: str
-    runtime: str  # apptainer, singularity, docker, podman, host
+    runtime: str  # apptainer, singularity, docker, podman, host, voxelops
     image: str | None  # None on the host
     version: str | None  # of the tool inside
     program: tuple[str, ...]  # what runs on the host; in a container the image's entry point does

@@ -93,7 +93,7 @@ class AttemptRecord:
     number: int
     token: str
     status: AttemptStatus
-    where: str  # slurm, local or worker
+    where: str  # slurm, local, worker or voxelops
     folder: str
     job_id: str | None
     job_word: str  # the last word that a witness had for it

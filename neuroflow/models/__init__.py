@@ -2,6 +2,7 @@
 
 from neuroflow.models.base import Base
 from neuroflow.models.images import ImageRow
+from neuroflow.models.notices import DeliveryRow, MessageRow, NoticeRow
 from neuroflow.models.runs import AttemptRow, CallbackRow, RunRow
 from neuroflow.models.services import (
     AuditRow,
@@ -22,8 +23,11 @@ __all__ = [
     "CallBudgetRow",
     "CallStatisticsRow",
     "CallbackRow",
+    "DeliveryRow",
     "ImageRow",
     "LeaseRow",
+    "MessageRow",
+    "NoticeRow",
     "RunRow",
     "ServiceValueRow",
     "SessionRow",

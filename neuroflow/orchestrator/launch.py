@@ -11,10 +11,12 @@ from pathlib import Path
 
 import structlog
 
-from neuroflow.adapters import get_adapter
+from neuroflow.adapters import build_run
 from neuroflow.adapters.base import RunRequest
 from neuroflow.adapters.runtimes import command_line
+from neuroflow.adapters.runtimes.voxelops import check_available
 from neuroflow.adapters.versions import tool_version
+from neuroflow.adapters.voxelops import VOXELOPS
 from neuroflow.cluster.base import JobRequest
 from neuroflow.cluster.quarantine import OUTPUT_PREFIX
 from neuroflow.config.partitions import containers_in
@@ -149,7 +151,9 @@ class Launcher:
         """
         pipeline = self.services.registry.get(run.pipeline)
         request = self._request(run, pipeline, token, covered or self._covered(run))
-        container = get_adapter(pipeline.name).build(request)
+        if pipeline.where == VOXELOPS:
+            check_available(request.containers.voxelops_python, needs_docker=pipeline.name != "qsiparc")
+        container = build_run(request)
         return JobRequest(
             token=token,
             folder=str(request.attempt_folder),
@@ -196,7 +200,7 @@ class Launcher:
             settings=settings,
             image=settings.image,
             version=tool_version(pipeline.name, image=settings.image, version=settings.version),
-            runtime=settings.runtime or config.containers.runtime,
+            runtime=VOXELOPS if pipeline.where == VOXELOPS else settings.runtime or config.containers.runtime,
             paths=place.paths(),
             containers=containers_in(config.containers, config.cluster, partition=resources.partition),
             work_dir=str(run_folder / "work"),

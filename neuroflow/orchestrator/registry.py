@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from neuroflow.config import NeuroflowConfig
 
-Where = Literal["cluster", "worker"]
+Where = Literal["cluster", "worker", "voxelops"]
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Services:
     database: Database
     state: StateManager
     registry: Registry
-    clusters: Mapping[str, Cluster]  # by an attempt's `where`: slurm, local or worker
+    clusters: Mapping[str, Cluster]  # by an attempt's `where`: slurm, local, worker or voxelops
     clock: Callable[[], datetime]
 
     @classmethod
@@ -79,6 +79,7 @@ class Services:
             clusters={
                 config.cluster.kind: get_cluster(config, transport=transport, login_node=login_node),
                 "worker": LocalCluster(config),
+                "voxelops": LocalCluster(config),
             },
             clock=clock,
         )
@@ -89,8 +90,8 @@ class Services:
         return value is not None and value[0].get("digest") != self.config.digest
 
     def where(self, pipeline: Pipeline) -> str:
-        """Name the cluster that executes a pipeline's attempts: slurm, local or worker."""
-        return "worker" if pipeline.where == "worker" else self.config.cluster.kind
+        """Name the cluster that executes a pipeline's attempts: slurm, local, worker or voxelops."""
+        return self.config.cluster.kind if pipeline.where == "cluster" else pipeline.where
 
     def cluster(self, where: str) -> Cluster:
         """Return the cluster that an attempt was made on.

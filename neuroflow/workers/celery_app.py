@@ -28,6 +28,7 @@ QUEUES: dict[str, int | None] = {
     "heavy_processing": 2,
     "default": None,
 }
+NOTIFY_SECONDS = 60.0
 RESULT_SECONDS = 7 * 24 * 3600
 # Redis hands an unacknowledged message out again after this; shorter than the hard limit, it would run a task twice.
 VISIBILITY_SLACK_SECONDS = 3600
@@ -146,6 +147,7 @@ def _routes() -> dict[str, dict[str, Any]]:
         f"{_TASKS}.cleanup_stale_runs": _route("default"),
         f"{_TASKS}.maintain": _route("default"),
         f"{_TASKS}.poll_jobs": _route("workflow"),
+        f"{_TASKS}.send_notifications": _route("default"),
     }
 
 
@@ -177,6 +179,11 @@ def beat_schedule(config: NeuroflowConfig) -> dict[str, dict[str, Any]]:
             "schedule": config.cluster.poll_seconds,
             # A poll that waited longer than the next one is due has nothing to add.
             "options": {"queue": "workflow", "expires": max(config.cluster.poll_seconds * 2, 10.0)},
+        },
+        "send-notifications": {
+            "task": f"{_TASKS}.send_notifications",
+            "schedule": NOTIFY_SECONDS,
+            "options": {"queue": "default", "expires": NOTIFY_SECONDS * 2},
         },
     }
 

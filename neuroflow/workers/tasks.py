@@ -20,10 +20,12 @@ from neuroflow.domain import (
     VerdictKind,
 )
 from neuroflow.metrics.textfile import write_metrics
+from neuroflow.notify.send import LIMIT_SECONDS
 from neuroflow.orchestrator import maintenance
 from neuroflow.orchestrator.images import read_digests
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
+from neuroflow.orchestrator.notifications import ROUND_SECONDS, notify_round
 from neuroflow.orchestrator.reconcile import Poller
 from neuroflow.orchestrator.rounds import look
 from neuroflow.orchestrator.services import Services
@@ -42,6 +44,8 @@ TOO_SLOW = "Task exceeded time limit"
 LONGEST_RETRY_SECONDS = 3600
 # A conversion inside the worker is looked at this often; one stat of its exit record each time.
 WORKER_POLL_SECONDS = 1.0
+# One delivery may begin at the very end of a round.
+NOTIFY_SOFT_LIMIT_SECONDS = int(ROUND_SECONDS + 2 * LIMIT_SECONDS)
 
 
 @shared_task(bind=True, name="neuroflow.workers.tasks.run_pipeline", max_retries=None)  # type: ignore[untyped-decorator]
@@ -142,6 +146,19 @@ def _refused(services: Services, run_id: int, pipeline_name: str) -> dict[str, A
     log.error("pipeline.message_refused", run_id=run_id, pipeline=pipeline_name, expected=run.pipeline)
     message = f"run {run_id} is one of {run.pipeline}, and not of '{pipeline_name}'"
     return {"success": False, "run_id": run_id, "status": str(run.status), "message": message}
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    bind=True,
+    name="neuroflow.workers.tasks.send_notifications",
+    soft_time_limit=NOTIFY_SOFT_LIMIT_SECONDS,
+    time_limit=NOTIFY_SOFT_LIMIT_SECONDS + 30,
+)
+def send_notifications(self: Any) -> dict[str, Any]:
+    """Tell people what is due; a task of its own, so that a dead mail server holds up nothing else."""
+    with bound(self):
+        report = notify_round(get_services())
+        return {"queued": report.queued, "sent": report.sent, "failed": list(report.failed)}
 
 
 def _run(task: Any, services: Services, run_id: int, pipeline_name: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ PATHS = "paths: {dicom_root: dicom, bids_root: bids, derivatives_root: deriv, wo
 SECRETS = """\
 redis: {url: 'redis://:geheim@h:6379/0'}
 database: {url: 'postgresql+psycopg://me:geheim@db/x?sslpassword=geheim'}
-workflow: {notifications: {slack_webhook: 'https://hooks.slack.com/services/geheim'}}
+workflow: {notifications: {slack_webhook: 'https://hooks.slack.com/services/T00/B00/geheim'}}
 containers: {environment: {API_TOKEN: geheim, PROXY: 'http://u:geheim@proxy:3128', OMP_NUM_THREADS: '4'}}
 """
 

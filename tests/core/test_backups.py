@@ -20,7 +20,7 @@ from neuroflow.core.backups import history, restore_backup, take_backup
 from neuroflow.core.database import Database
 from neuroflow.core.engines import make_private_file
 from neuroflow.core.state import StateManager
-from neuroflow.domain import FailureClass, ImageFacts, RunStatus, Series
+from neuroflow.domain import FailureClass, ImageFacts, Message, RunStatus, Series
 from neuroflow.errors import StateError
 from neuroflow.models import RunRow
 from tests.support.databases import BACKENDS, BUSY_SECONDS, PostgresForTests, fresh_database_url
@@ -66,6 +66,8 @@ def full(state: StateManager) -> StateManager:
     state.hold_pipeline("qsiprep", reason="disk full")
     state.take_call("slurm", per_minute=10)
     state.record_call("squeue", seconds=0.25, failed=True)
+    told = [notice.id for notice in state.pending_notices()[:1]]
+    state.queue_message(Message("subject", "body"), notice_ids=told, times={"topic": 1}, targets=["mail"])
     assert state.acquire_lease("poll", owner="me", seconds=60)
     return state
 

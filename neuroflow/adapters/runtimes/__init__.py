@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroflow.adapters.runtimes import apptainer, docker, host, podman, singularity
+from neuroflow.adapters.runtimes import apptainer, docker, host, podman, singularity, voxelops
 from neuroflow.adapters.runtimes.base import Runtime
 from neuroflow.domain import ContainerRun
 from neuroflow.errors import AdapterError
@@ -13,6 +13,7 @@ _RUNTIMES: dict[str, Runtime] = {
     "docker": docker.RUNTIME,
     "podman": podman.RUNTIME,
     "host": host.RUNTIME,
+    "voxelops": voxelops.RUNTIME,
 }
 
 
