@@ -9,7 +9,7 @@ import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.up_command import QUEUES, child_environment
+from neuroflow.cli.up_services import FRUGAL, QUEUES, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def worker_arguments(
     if unknown or not names:
         raise UsageError(f"--queues: no queue '{', '.join(unknown)}'; there are: {', '.join(QUEUES)}")
     size = concurrency or config.celery.worker_concurrency
-    return ("worker", f"--queues={','.join(names)}", f"--concurrency={size}", _level(config, level))
+    return ("worker", f"--queues={','.join(names)}", f"--concurrency={size}", *FRUGAL, _level(config, level))
 
 
 def beat_arguments(config: NeuroflowConfig, *, level: str | None) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from kombu.entity import Exchange, Queue
 
 from neuroflow import log as logs
@@ -31,6 +32,12 @@ QUEUES: dict[str, int | None] = {
 RESULT_SECONDS = 7 * 24 * 3600
 # Redis hands an unacknowledged message out again after this; shorter than the hard limit, it would run a task twice.
 VISIBILITY_SLACK_SECONDS = 3600
+# Redis tells of a new message at once; this is only how often an idle worker asks anew, which costs CPU (s).
+IDLE_POLL_SECONDS = 5.0
+# Memory that a task left behind goes back to the login node after so many tasks of one pool process.
+TASKS_PER_CHILD = 500
+# How often beat looks up although nothing is due: `neuroflow up` takes a beat that doesn't for a hung one (s).
+BEAT_LOOK_SECONDS = 30.0
 _TASKS = "neuroflow.workers.tasks"
 _STAGES = "neuroflow.workers.workflow_tasks"
 
@@ -65,6 +72,14 @@ def _configure_logging(**_: Any) -> None:
     logs.configure(get_celery_app().neuroflow_config.logging, service="celery")
 
 
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _load_before_forking(**_: Any) -> None:
+    """Load what tasks need while there is one process: its pool shares that memory, until something writes to it."""
+
+    gc.collect()
+    gc.freeze()  # the collector of each child would write to all of it
+
+
 def get_services() -> Services:
     """Return this process's services, built at the first task."""
     return _services(os.getpid())
@@ -87,6 +102,7 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "visibility_timeout": visibility,
         "priority_steps": list(range(10)),
         "queue_order_strategy": "priority",
+        "polling_interval": IDLE_POLL_SECONDS,
     }
     return {
         "broker_url": url,
@@ -111,6 +127,9 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "task_track_started": True,
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": config.celery.worker_concurrency,
+        # Both take effect between two tasks: none is cut off.
+        "worker_max_tasks_per_child": TASKS_PER_CHILD,
+        "worker_max_memory_per_child": config.celery.worker_max_memory_mb * 1024,  # KiB
         "worker_hijack_root_logger": False,
         "task_soft_time_limit": config.celery.task_soft_time_limit,
         "task_time_limit": config.celery.task_time_limit,
@@ -119,6 +138,8 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "timezone": "UTC",
         "enable_utc": True,
         "beat_schedule_filename": str(config.paths.state_dir / "celerybeat-schedule"),
+        "beat_scheduler": "neuroflow.workers.beat:WatchedScheduler",
+        "beat_max_loop_interval": min(BEAT_LOOK_SECONDS, config.celery.hung_seconds / 4),
     }
 
 

@@ -1,0 +1,99 @@
+"""Files and folders that one user has alone, or that the members of one UNIX group share; standard library only.
+
+A shared folder shows it by its mode: setgid, all for the group, nothing for others. What is made inside follows it, so
+that no process needs to be told, jobs on the nodes included.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+PRIVATE_FOLDER = 0o700
+SHARED_FOLDER = 0o2770
+PRIVATE_FILE = 0o600
+SHARED_FILE = 0o660
+
+
+def is_shared(folder: Path) -> bool:
+    """Tell whether a folder is for the members of its group, and for nobody else."""
+    try:
+        return _says_shared(folder.stat().st_mode)
+    except OSError:
+        return False
+
+
+def folder_mode(parent: Path) -> int:
+    """Return the mode of a new folder inside another one."""
+    return SHARED_FOLDER if is_shared(parent) else PRIVATE_FOLDER
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is as closed as the one it lies in, whatever the umask.
+
+    Raises:
+        OSError: when it can't be made.
+    """
+    mode = folder_mode(folder.parent)
+    folder.mkdir(mode=PRIVATE_FOLDER)
+    os.chmod(folder, mode)  # noqa: PTH101  # not mkdir's mode: that is subject to the umask
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file; one that is made is its owner's alone, or the group's in a shared folder, whatever the umask.
+
+    Raises:
+        OSError: when it can't be opened.
+    """
+    descriptor = os.open(path, flags | os.O_CLOEXEC, PRIVATE_FILE)
+    if flags & os.O_CREAT:
+        with suppress(OSError):
+            share_file(descriptor, path.parent)
+    return descriptor
+
+
+def share_file(descriptor: int, folder: Path) -> None:
+    """Give an open file of ours to the group, where it lies in a shared folder.
+
+    Raises:
+        OSError: when its mode can't be changed.
+    """
+    found = os.fstat(descriptor)
+    if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != SHARED_FILE and is_shared(folder):
+        os.fchmod(descriptor, SHARED_FILE)
+
+
+def is_trusted(found: os.stat_result, folder: Path) -> bool:
+    """Tell whether a file was made by this user, or in a shared folder by a member of its group."""
+    if found.st_uid == os.getuid():
+        return True
+    try:
+        around = folder.stat()
+    except OSError:
+        return False
+    return _says_shared(around.st_mode) and is_member(found.st_uid, around.st_gid)
+
+
+def is_member(uid: int, gid: int) -> bool:
+    """Tell whether a user belongs to a group."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return gid in os.getgrouplist(entry.pw_name, entry.pw_gid)
+
+
+def group_id(name: str) -> int | None:
+    """Return the number of a group; None for one that this machine doesn't know."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def _says_shared(mode: int) -> bool:
+    return bool(mode & stat.S_ISGID) and mode & 0o777 == 0o770
