@@ -78,13 +78,32 @@ def is_trusted(found: os.stat_result, folder: Path) -> bool:
     return _says_shared(around.st_mode) and is_member(found.st_uid, around.st_gid)
 
 
+def owner_of(folder: Path) -> int | None:
+    """Return the user whose attempt a folder is; None for one that is not there, or that is this user's own."""
+    try:
+        uid = folder.stat().st_uid
+    except OSError:
+        return None
+    return None if uid == os.getuid() else uid
+
+
 def is_member(uid: int, gid: int) -> bool:
-    """Tell whether a user belongs to a group."""
+    """Tell whether a user belongs to a group; root does, who may do everything anyway."""
+    if uid == 0:
+        return True
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
         return False
     return gid in os.getgrouplist(entry.pw_name, entry.pw_gid)
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name; nothing for one that this machine doesn't know."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
 
 
 def group_id(name: str) -> int | None:

@@ -17,7 +17,7 @@ def db_group() -> None:
 @pass_app
 def upgrade(app: AppContext) -> None:
     """Make the database, or bring its schema to this version; safe to repeat."""
-    from neuroflow.orchestrator.services import make_folders
+    from neuroflow.orchestrator.folders import make_folders
 
     make_folders(app.config())
     with app.database() as database:

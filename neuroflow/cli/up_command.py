@@ -114,7 +114,9 @@ def _run(
     from neuroflow.cli.signs_of_life import SignsOfLife
     from neuroflow.cli.supervise import Supervisor, Timing
     from neuroflow.cli.up_lock import hold_up_lock
+    from neuroflow.orchestrator.folders import make_folders
 
+    make_folders(config)
     terminal = sys.stderr.isatty() and not quiet
     with hold_up_lock(config.paths.state_dir, take_over=take_over) as lock:
         redis = prepare_redis_folder(config) if config.redis_socket() is not None else None

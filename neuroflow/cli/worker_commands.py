@@ -82,7 +82,7 @@ def _execute(config: NeuroflowConfig, arguments: Sequence[str]) -> NoReturn:
     """Become Celery, so that signals and the exit code are its own."""
     import os
 
-    from neuroflow.orchestrator.services import make_folders
+    from neuroflow.orchestrator.folders import make_folders
 
     make_folders(config)
     command = [sys.executable, "-m", "celery", "-A", "neuroflow.workers.celery_app", *arguments]

@@ -61,7 +61,8 @@ class SlurmCluster:
         self._transport: Transport = transport or LocalTransport()
         self._sleep = sleep
         self._user = pwd.getpwuid(os.getuid()).pw_name
-        self._witnesses = Witnesses(config.cluster, user=self._user, run=self._run, clock=clock)
+        shared = config.paths.group is not None
+        self._witnesses = Witnesses(config.cluster, user=self._user, run=self._run, clock=clock, shared=shared)
 
     # --- submitting ---
 

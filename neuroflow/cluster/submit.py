@@ -25,6 +25,7 @@ from neuroflow.cluster.template import render_script
 from neuroflow.cluster.transport import Transport
 from neuroflow.config.execution import Cluster as ClusterSettings
 from neuroflow.errors import CommandError, SubmissionRefused
+from neuroflow.sharing import open_private
 
 if TYPE_CHECKING:
     from submitit.core.core import Job
@@ -169,7 +170,7 @@ def write_payload(folder: Path, delayed: DelayedSubmission, *, time_minutes: int
     """Write the pickled payload, closed to other users."""
     delayed.set_timeout(time_minutes, 0)
     temporary = folder / f".{PAYLOAD_NAME}.tmp"
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    os.close(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     delayed.dump(temporary)
     temporary.rename(folder / PAYLOAD_NAME)
 

@@ -11,6 +11,7 @@ from neuroflow.config.execution import Containers, Pipelines
 from neuroflow.config.fields import IMAGE_FILE, SPEC_FILE
 from neuroflow.config.sections import Discovery, Paths
 from neuroflow.config.shapes import KeyPath
+from neuroflow.sharing import group_id, is_member
 
 Finding = tuple[KeyPath, str]
 _IMAGE_RUNTIMES = ("apptainer", "singularity")
@@ -38,10 +39,20 @@ def _paths(paths: Paths) -> Iterator[Finding]:
         yield from _file(("paths", "freesurfer_license"), paths.freesurfer_license)
     if paths.templateflow_home is not None:
         yield from _folder(("paths", "templateflow_home"), paths.templateflow_home)
+    if paths.group is not None:
+        yield from _group(paths.group)
     for name in ("bids_root", "derivatives_root", "work_root", "state_dir"):
         folder: Path = getattr(paths, name)
         if exists(folder) and not is_folder(folder):
             yield ("paths", name), f"'{folder}' is a file, and must be a folder"
+
+
+def _group(name: str) -> Iterator[Finding]:
+    gid = group_id(name)
+    if gid is None:
+        yield ("paths", "group"), f"there is no group '{name}' on this machine; `id` lists yours"
+    elif os.geteuid() != 0 and not is_member(os.geteuid(), gid):
+        yield ("paths", "group"), f"you are no member of the group '{name}'; `id` lists yours"
 
 
 def _tool_files(pipelines: Pipelines) -> Iterator[Finding]:

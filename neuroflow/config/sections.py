@@ -42,6 +42,12 @@ class Paths(Section):
     templateflow_home: ConfigPath | None = Field(
         default=None, description="TemplateFlow folder, filled beforehand: compute nodes have no network."
     )
+    group: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$",
+        description="UNIX group whose members operate this installation together; its folders are theirs, and nobody "
+        "else's. None: they are one user's alone.",
+    )
 
     @field_validator("state_dir")
     @classmethod

@@ -6,6 +6,7 @@ import math
 import os
 import sqlite3
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 
 from neuroflow.models.types import to_json
+from neuroflow.sharing import folder_mode, open_private
 
 WRITES = "neuroflow_writes"  # execution option: the transaction is going to change something
 
@@ -30,18 +32,12 @@ def make_engine(url: URL, busy_timeout_seconds: float) -> Engine:
 
 
 def make_private_file(path: Path) -> None:
-    """Create an empty database file, and its folder where that is missing, closed to other users."""
+    """Create an empty database file, and its folder where that is missing, as closed as what they lie in."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o700)  # mkdir's own mode is subject to the umask
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    except FileExistsError:
-        return
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        path.parent.chmod(folder_mode(path.parent.parent))  # mkdir's own mode is subject to the umask
+    with suppress(FileExistsError):
+        os.close(open_private(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
 
 
 def _sqlite_engine(url: URL, timeout_seconds: float) -> Engine:

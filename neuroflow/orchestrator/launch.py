@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import sys
@@ -35,6 +34,7 @@ from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import sign_run
 from neuroflow.orchestrator.site import limits_of, shorten
+from neuroflow.sharing import make_folder
 
 log = structlog.get_logger(__name__)
 
@@ -256,6 +256,6 @@ def clipped(request: Resources, limits: Limits) -> Resources:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder of an attempt or array, closed to other users whatever the umask."""
-    folder.mkdir(parents=True)
-    os.chmod(folder, 0o700)  # noqa: PTH101
+    """Make a folder of an attempt or array, as closed to other users as the one that it lies in."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
