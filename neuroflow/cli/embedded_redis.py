@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from neuroflow.cli.up_health import RedisCheck
 from neuroflow.config import NeuroflowConfig
 from neuroflow.errors import ConfigError, NeuroflowError
 from neuroflow.sharing import PRIVATE_FOLDER, SHARED_FOLDER, group_id, is_member, is_shared, open_private
@@ -58,7 +60,7 @@ class RedisFolder:
 
     def answers(self) -> bool:
         """Tell whether the server answers on its socket."""
-        return _answers(self.socket)
+        return RedisCheck(f"redis+socket://{quote(str(self.socket))}").answers()
 
     def close(self) -> None:
         """Release the lock, as far as this process holds it, and leave nothing in /tmp."""
@@ -145,16 +147,6 @@ def _make_private(folder: Path) -> None:
     if stat.S_IMODE(found.st_mode) & 0o077:
         # It is ours and was merely left open: by a copy, or by another program's umask.
         folder.chmod(0o700)
-
-
-def _answers(socket: Path) -> bool:
-    import redis
-
-    try:
-        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, socket_connect_timeout=2.0) as client:
-            return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False
 
 
 @contextmanager

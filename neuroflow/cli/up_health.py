@@ -47,9 +47,12 @@ def open_redis(url: str, *, seconds: float = REDIS_SECONDS) -> Redis:
     from urllib.parse import parse_qs, unquote, urlsplit
 
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
+    once = Retry(NoBackoff(), 0)  # whoever asks asks again
     if not url.startswith("redis+socket://"):
-        return redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
+        return redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=once)
     parts = urlsplit(url)
     return redis.Redis(
         unix_socket_path=unquote(parts.path),
@@ -58,6 +61,7 @@ def open_redis(url: str, *, seconds: float = REDIS_SECONDS) -> Redis:
         password=parts.password,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
+        retry=once,
     )
 
 
