@@ -25,6 +25,8 @@ HEALTHY_SECONDS = 30.0
 MAX_FIRST_FAILURES = 5
 COLD_STOP_SECONDS = 10.0
 HUNG_SECONDS = 120.0
+# A busy login node takes its time to load Python's modules from a network file system.
+BEGIN_SECONDS = 60.0
 _TICK_SECONDS = 0.5
 
 
@@ -37,6 +39,7 @@ class Timing:
     first_delay: float = FIRST_DELAY_SECONDS
     healthy: float = HEALTHY_SECONDS
     hung: float = HUNG_SECONDS  # without a sign of life
+    begin: float = BEGIN_SECONDS  # until the first sign of life, at least
     check: float = 10.0  # between two checks
     tick: float = _TICK_SECONDS  # without output and signals
 
@@ -170,7 +173,10 @@ class Supervisor:
         for child in self._children:
             sign = self._signs.of(child.service.name) if child.process is not None else None
             silent = 0.0 if sign is None else sign.silent_seconds(time.monotonic())
-            if sign is None or sign.health != "silent" or silent < self._timing.hung:
+            if sign is None or sign.health != "silent":
+                continue
+            begins = sign.last_sign is None
+            if silent < (max(self._timing.hung, self._timing.begin) if begins else self._timing.hung):
                 continue
             pid = child.process.pid if child.process is not None else None
             log.error("up.child_hung", child=child.service.name, child_pid=pid, silent_seconds=round(silent))

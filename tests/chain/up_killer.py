@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from neuroflow.orchestrator.services import Services
-from tests.chain.fast_pipeline import FastSite
+from tests.chain.site import Site
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 120.0
@@ -29,7 +29,7 @@ MEGABYTE = 1_000_000
 class UpKiller:
     """One `neuroflow up` of a site, and the ways in which its children are mistreated."""
 
-    site: FastSite
+    site: Site
     services: Services
     dice: random.Random
     struck: Counter[str] = field(default_factory=Counter)

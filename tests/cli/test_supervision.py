@@ -23,7 +23,7 @@ from neuroflow.cli.up_lock import UpLock, hold_up_lock
 from neuroflow.cli.up_monitor import UpMonitor
 from tests.cli.test_supervise import is_running
 
-QUICK = Timing(stop=5.0, cold_stop=5.0, first_delay=0.01, healthy=30.0, hung=0.3, check=0.05, tick=0.05)
+QUICK = Timing(stop=5.0, cold_stop=5.0, first_delay=0.01, healthy=30.0, hung=0.3, begin=0.3, check=0.05, tick=0.05)
 SLEEP = "import time; time.sleep(60)"
 
 
