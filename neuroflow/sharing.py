@@ -1,7 +1,7 @@
 """Files and folders that one user has alone, or that the members of one UNIX group share; standard library only.
 
-A shared folder shows it by its mode: setgid, all for the group, nothing for others. What is made inside follows it, so
-that no process needs to be told, jobs on the nodes included.
+A process shares once it was told to, by the configuration or by the folder of its job. A shared folder shows it by its
+mode: setgid, all for the group, nothing for others; what such a process makes inside follows it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,31 @@ import os
 import pwd
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 PRIVATE_FOLDER = 0o700
 SHARED_FOLDER = 0o2770
 PRIVATE_FILE = 0o600
 SHARED_FILE = 0o660
+# For the group, nothing for others: of this process, and of all that it starts.
+_SHARED_UMASK = 0o007
+
+
+@dataclass
+class _Process:
+    """Whether this process shares: a folder's mode alone may be its site's habit, and nobody's wish."""
+
+    shares: bool = False
+
+
+_process = _Process()
+
+
+def share() -> None:
+    """Share what this process makes in shared folders, and trust what the members of their group made there."""
+    _process.shares = True
+    os.umask(_SHARED_UMASK)
 
 
 def is_shared(folder: Path) -> bool:
@@ -29,7 +48,7 @@ def is_shared(folder: Path) -> bool:
 
 def folder_mode(parent: Path) -> int:
     """Return the mode of a new folder inside another one."""
-    return SHARED_FOLDER if is_shared(parent) else PRIVATE_FOLDER
+    return SHARED_FOLDER if _process.shares and is_shared(parent) else PRIVATE_FOLDER
 
 
 def make_folder(folder: Path) -> None:
@@ -50,7 +69,7 @@ def open_private(path: Path, flags: int) -> int:
         OSError: when it can't be opened.
     """
     descriptor = os.open(path, flags | os.O_CLOEXEC, PRIVATE_FILE)
-    if flags & os.O_CREAT:
+    if flags & os.O_CREAT and _process.shares:
         with suppress(OSError):
             share_file(descriptor, path.parent)
     return descriptor
@@ -71,6 +90,8 @@ def is_trusted(found: os.stat_result, folder: Path) -> bool:
     """Tell whether a file was made by this user, or in a shared folder by a member of its group."""
     if found.st_uid == os.getuid():
         return True
+    if not _process.shares:
+        return False
     try:
         around = folder.stat()
     except OSError:

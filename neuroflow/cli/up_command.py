@@ -63,11 +63,14 @@ def up_command(
     """
     from neuroflow.config import NeuroflowConfig
     from neuroflow.errors import UsageError
+    from neuroflow.sharing import share
 
     if as_json and not status:
         raise UsageError("--json goes with --status")
     config_path = context.obj.config_path
     config = NeuroflowConfig.find_and_load(config_path, check_files=not status)
+    if config.paths.group is not None:
+        share()
     if status:
         from neuroflow.cli.up_status import show_status
 

@@ -49,6 +49,13 @@ def services(
     return [
         *found,
         # SIGQUIT ends a worker without waiting for its tasks, which then go back to their queues.
-        Service("worker", worker, environment, quit_signal=quit_signal, check=worker_check(config)),
+        Service(
+            "worker",
+            worker,
+            environment,
+            quit_signal=quit_signal,
+            check=worker_check(config),
+            nice=config.celery.nice,
+        ),
         Service("beat", (*celery, "beat", f"--schedule={schedule}", level), environment, check=beat_check(config)),
     ]

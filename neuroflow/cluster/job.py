@@ -30,13 +30,11 @@ from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, 
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
 from neuroflow.domain import ExitRecord
-from neuroflow.sharing import is_shared
+from neuroflow.sharing import is_shared, share
 
 SCHEMA = 1
 JOB_NAME = "job.json"
 RECORD_NAME = "exit.json"
-# What a job makes is for the group that shares its folder, and for nobody else.
-_SHARED_UMASK = 0o007
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
 BROKEN = 70  # EX_SOFTWARE: this module failed, not the tool
 _MAX_NAMED = 50
@@ -78,7 +76,7 @@ def run_job(folder: str) -> int:
     """Execute the attempt that a folder describes, once, and return an exit code; 0 means published."""
     place = Path(folder)
     if is_shared(place):
-        os.umask(_SHARED_UMASK)
+        share()  # its maker made it so, and nobody else could
     job_id = own_job_id()
     started = time.time()
     again = claim.holder(place) == job_id  # an earlier life of this job, before it was requeued

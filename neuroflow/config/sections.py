@@ -257,6 +257,12 @@ class Celery(Section):
         description="`neuroflow up` restarts a worker, beat or embedded Redis that lives but gives no sign of life "
         "for this long (s).",
     )
+    nice: int = Field(
+        default=0,
+        ge=0,
+        le=19,
+        description="By how much the worker of `neuroflow up`, and what it starts on this machine, yields to others.",
+    )
     task_soft_time_limit: int = Field(default=43_200, ge=1, description="A task is asked to end after this long (s).")
     task_time_limit: int = Field(default=86_400, ge=1, description="A task is killed after this long (s).")
     default_retry_delay: int = Field(default=300, ge=1, description="First delay of a task that could not submit (s).")

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroflow.errors import ConfigError
-from neuroflow.sharing import PRIVATE_FOLDER, SHARED_FOLDER, group_id, is_shared
+from neuroflow.sharing import PRIVATE_FOLDER, SHARED_FOLDER, group_id, is_shared, share
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
 
 _OPEN_FOLDER = 0o755
-# For the group, nothing for others: of this process, and of all that it starts.
-_SHARED_UMASK = 0o007
 
 
 def make_folders(config: NeuroflowConfig) -> None:
@@ -36,7 +34,7 @@ def make_folders(config: NeuroflowConfig) -> None:
     gid = group_id(paths.group)
     if gid is None:
         raise ConfigError(f"paths.group: there is no group '{paths.group}' on this machine", hint="`id` lists yours")
-    os.umask(_SHARED_UMASK)
+    share()
     for folder in (*data, *own):
         _make(folder, SHARED_FOLDER, gid=gid)
     for folder in own:

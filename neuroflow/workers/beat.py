@@ -9,6 +9,8 @@ from typing import Any
 
 from celery.beat import PersistentScheduler
 
+from neuroflow.sharing import open_private
+
 SIGN_NAME = "beat.alive"
 
 
@@ -30,5 +32,5 @@ class WatchedScheduler(PersistentScheduler):  # type: ignore[misc]
 
 
 def _touch(path: Path) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(open_private(path, os.O_WRONLY | os.O_CREAT))
     os.utime(path)

@@ -15,6 +15,7 @@ from kombu.entity import Exchange, Queue
 from neuroflow import log as logs
 from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.registry import routing_key
+from neuroflow.sharing import share
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
@@ -50,6 +51,8 @@ def redis_priority(priority: int) -> int:
 def create_celery_app(config: NeuroflowConfig | None = None) -> Celery:
     """Build the application from a configuration; without one, from the configuration that is found."""
     config = config or NeuroflowConfig.find_and_load()
+    if config.paths.group is not None:
+        share()
     # Celery lets these two override everything, even our own broker.
     for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
         os.environ.pop(name, None)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow import sharing
 from neuroflow.cluster.files import read_own_file
 from tests.chain.fast_pipeline import DOWNSTREAM, PIPELINE, FastSite
 from tests.chain.test_ordinary_user import command_line, give, python_for
@@ -184,8 +185,11 @@ def nobody_else_sees_anything(shared: SharedSite) -> None:
 
 
 @needs_root
-def test_a_record_forged_by_somebody_outside_of_the_group_is_refused(ordinary_user: str, tmp_path: Path) -> None:
+def test_a_record_forged_by_somebody_outside_of_the_group_is_refused(
+    ordinary_user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_users(ordinary_user)
+    monkeypatch.setattr(sharing, "_process", sharing._Process(shares=True))
     folder = tmp_path / "attempt"
     folder.mkdir()
     os.chown(folder, pwd.getpwnam(ordinary_user).pw_uid, grp.getgrnam(GROUP).gr_gid)
@@ -197,8 +201,12 @@ def test_a_record_forged_by_somebody_outside_of_the_group_is_refused(ordinary_us
     os.chown(record, pwd.getpwnam(STRANGER).pw_uid, -1)
     with pytest.raises(ValueError, match="belongs to user"):
         read_own_file(record, limit_bytes=100)
-    # A folder that others may write to is nobody's word, whoever owns the file.
     os.chown(record, pwd.getpwnam(MATE).pw_uid, -1)
+    monkeypatch.setattr(sharing, "_process", sharing._Process(shares=False))
+    with pytest.raises(ValueError, match="belongs to user"):
+        read_own_file(record, limit_bytes=100)
+    monkeypatch.setattr(sharing, "_process", sharing._Process(shares=True))
+    # A folder that others may write to is nobody's word, whoever owns the file.
     folder.chmod(0o2777)
     with pytest.raises(ValueError, match="belongs to user"):
         read_own_file(record, limit_bytes=100)
