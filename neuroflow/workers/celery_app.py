@@ -37,8 +37,10 @@ VISIBILITY_SLACK_SECONDS = 3600
 IDLE_POLL_SECONDS = 5.0
 # Memory that a task left behind goes back to the login node after so many tasks of one pool process.
 TASKS_PER_CHILD = 500
-# How often beat looks up although nothing is due: `neuroflow up` takes a beat that doesn't for a hung one (s).
+# How often beat looks up although nothing is due (s): `neuroflow up` takes a beat that doesn't for a hung one. More
+# often than that looks at beat, six times within `celery.hung_seconds`.
 BEAT_LOOK_SECONDS = 30.0
+BEAT_LOOKS = 8
 _TASKS = "neuroflow.workers.tasks"
 _STAGES = "neuroflow.workers.workflow_tasks"
 
@@ -142,7 +144,7 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "enable_utc": True,
         "beat_schedule_filename": str(config.paths.state_dir / "celerybeat-schedule"),
         "beat_scheduler": "neuroflow.workers.beat:WatchedScheduler",
-        "beat_max_loop_interval": min(BEAT_LOOK_SECONDS, config.celery.hung_seconds / 4),
+        "beat_max_loop_interval": min(BEAT_LOOK_SECONDS, config.celery.hung_seconds / BEAT_LOOKS),
     }
 
 
