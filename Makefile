@@ -1,6 +1,7 @@
 # make check   linters and the fast tests: no services, under a minute
 # make test    everything, with SLURM, Apptainer, Redis and PostgreSQL where this machine can have them
 # make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (six minutes)
+# make soak    `neuroflow up` for an hour while its children are killed at random (an hour and some minutes)
 # make demo    a phantom scanner and the whole way through it on this machine
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ COVERAGE_FLOOR := 80
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help venv lint check services test chaos demo clean
+.PHONY: help venv lint check services test chaos soak demo clean
 .DEFAULT_GOAL := help
 
 help:
@@ -54,6 +55,10 @@ test: venv services lint
 
 chaos: venv services
 	NEUROFLOW_REQUIRE=slurm,redis NEUROFLOW_TEST_CHAOS=long $(BIN)/python -m pytest -v tests/chain/test_chaos.py
+
+soak: venv services
+	NEUROFLOW_REQUIRE=slurm,redis NEUROFLOW_TEST_SOAK=$${NEUROFLOW_TEST_SOAK:-3600} \
+	    $(BIN)/python -m pytest -v -s tests/chain/test_up_soak.py
 
 demo: venv
 	$(BIN)/neuroflow demo

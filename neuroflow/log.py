@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import logging.handlers
-import os
 import re
 import sys
 from collections.abc import MutableMapping
@@ -17,12 +14,10 @@ from structlog.typing import Processor
 
 from neuroflow.errors import ConfigError
 from neuroflow.masking import mask_value
+from neuroflow.rotation import RotatedFile
 
 if TYPE_CHECKING:
     from neuroflow.config.sections import Logging
-
-MAX_FILE_BYTES = 20_000_000
-KEPT_FILES = 5
 
 # Their INFO lines say nothing about a run.
 _NOISY_LOGGERS = ("alembic.runtime.plugins", "amqp", "kombu", "paramiko", "urllib3")
@@ -46,7 +41,7 @@ def configure(config: Logging, *, service: str, stream: TextIO | None = None) ->
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
     handlers[0].setFormatter(_formatter(shared, console=console, colors=stream.isatty()))
     if config.file is not None:
-        handlers.append(_file_handler(config.file))
+        handlers.append(_file_handler(config, config.file))
         handlers[1].setFormatter(_formatter(shared, console=False, colors=False))
     _replace_handlers(handlers, config.level)
     structlog.configure(
@@ -132,60 +127,34 @@ def _replace_handlers(handlers: list[logging.Handler], level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.getLevelNamesMapping()[level], logging.WARNING))
 
 
-def _file_handler(path: Path) -> logging.Handler:
+def _file_handler(config: Logging, path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return SharedFileHandler(path)
+        return SharedFileHandler(path, max_bytes=int(config.max_mb * 1e6), kept=config.keep)
     except OSError as error:
         raise ConfigError(
             f"logging.file: '{path}' can't be written: {error.strerror}", hint="name a file in a folder of your own"
         ) from error
 
 
-class SharedFileHandler(logging.handlers.WatchedFileHandler):
-    """Append to a file that several processes write, and rotate it under a lock.
+class SharedFileHandler(logging.Handler):
+    """Append to a file that several processes write and rotate.
 
     The standard library's rotating handler lets each process rotate for itself, which throws lines away.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int = MAX_FILE_BYTES, kept: int = KEPT_FILES) -> None:
-        self._path = path
-        self._max_bytes = max_bytes
-        self._kept = kept
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
-
-    def _open(self) -> Any:
-        # Logs name subjects: they are for their owner only.
-        descriptor = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+    def __init__(self, path: Path, *, max_bytes: int, kept: int) -> None:
+        super().__init__()
+        self._file = RotatedFile(path, max_bytes=max_bytes, kept=kept)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, after a rotation if it is due."""
+        """Write one line."""
         try:
-            if self._is_full():
-                self._rotate()
-        except OSError:
-            # A full disk or a lost lock must not stop the work: the line goes to the old file.
+            self._file.write(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+        except Exception:  # as the standard library's handlers: a log line never stops the work
             self.handleError(record)
-        super().emit(record)
 
-    def _is_full(self) -> bool:
-        try:
-            return self._path.stat().st_size >= self._max_bytes
-        except FileNotFoundError:
-            return False
-
-    def _rotate(self) -> None:
-        with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # Another process may have been first.
-            if not self._is_full():
-                return
-            for number in range(self._kept - 1, 0, -1):
-                older = self._numbered(number)
-                if older.exists():
-                    older.replace(self._numbered(number + 1))
-            self._path.replace(self._numbered(1))
-
-    def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from neuroflow import log
 from neuroflow.config.sections import Logging
 from neuroflow.errors import ConfigError
+from neuroflow.rotation import RotatedFile
 
 
 @pytest.fixture(autouse=True)
@@ -203,19 +204,46 @@ def test_several_processes_lose_no_line_when_the_file_is_rotated(tmp_path: Path)
     assert written == sorted(f"{name}-{number}" for name in range(3) for number in range(300))
 
 
-def test_a_rotation_waits_for_the_lock(tmp_path: Path) -> None:
+def test_nobody_waits_while_a_process_was_stopped_in_the_middle_of_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "n.log"
     path.write_text("full\n" * 1000)
     with (tmp_path / "n.log.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = multiprocessing.get_context("spawn").Process(target=_write, args=(path, 0, 1))
-        process.start()
-        process.join(1.5)
-        assert process.is_alive()
+        _write(path, 0, 1)
+        assert path.read_text().endswith("full\n0-0\n")
         assert not (tmp_path / "n.log.1").exists()
-    process.join(60)
+    _write(path, 1, 1)
     assert (tmp_path / "n.log.1").exists()
-    assert path.read_text() == "0-0\n"
+    assert path.read_text() == "1-0\n"
+
+
+def test_long_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "n.log"
+    processes = [
+        multiprocessing.get_context("spawn").Process(target=_write_long, args=(path, letter)) for letter in "ab"
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    files = [file for file in tmp_path.iterdir() if file.suffix != ".lock"]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    assert sorted(lines) == ["a" * 50_000] * 40 + ["b" * 50_000] * 40
+
+
+def _write_long(path: Path, letter: str) -> None:
+    file = RotatedFile(path, max_bytes=300_000, kept=50)
+    for _ in range(40):
+        file.write(letter.encode() * 50_000 + b"\n")
+    file.close()
+
+
+def test_the_size_and_number_of_files_are_configured(tmp_path: Path) -> None:
+    configured(file=tmp_path / "n.log", max_mb=0.001, keep=1)
+    for number in range(30):
+        structlog.get_logger().info("event", number=number)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["n.log", "n.log.1", "n.log.lock"]
+    assert (tmp_path / "n.log.1").stat().st_size < 2_000
 
 
 def test_only_so_many_rotated_files_are_kept(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _put(path: Path, text: str, *, replace: bool = False) -> bool:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(temporary).chmod(0o644 & ~_umask())
+        Path(temporary).chmod(0o666 & ~_umask())
         if replace:
             Path(temporary).replace(path)
             return True

@@ -34,8 +34,12 @@ class AppContext:
         """
         if self._config is None:
             from neuroflow.config import NeuroflowConfig
+            from neuroflow.sharing import share
 
-            self._config = NeuroflowConfig.find_and_load(self.config_path, check_files=check_files)
+            config = NeuroflowConfig.find_and_load(self.config_path, check_files=check_files)
+            if config.paths.group is not None:
+                share()  # before the first file, which may be the log, is made
+            self._config = config
         return self._config
 
     def services(self, *, check_files: bool = True) -> Services:

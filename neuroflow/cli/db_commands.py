@@ -25,7 +25,7 @@ def db_group() -> None:
 @pass_app
 def upgrade(app: AppContext) -> None:
     """Make the database, or bring its schema to this version; safe to repeat."""
-    from neuroflow.orchestrator.services import make_folders
+    from neuroflow.orchestrator.folders import make_folders
 
     make_folders(app.config(check_files=False))
     with app.database() as database:
@@ -95,7 +95,7 @@ def restore(app: AppContext, file: Path, replace: bool) -> None:
     Their pipelines are held until `neuroflow pipeline resume`.
     """
     from neuroflow.cli.restoring import restore_safely
-    from neuroflow.orchestrator.services import make_folders
+    from neuroflow.orchestrator.folders import make_folders
 
     config = app.config()
     make_folders(config)

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from neuroflow.cli.up_health import RedisCheck
 from neuroflow.config import NeuroflowConfig
 from neuroflow.errors import ConfigError, NeuroflowError
+from neuroflow.sharing import PRIVATE_FOLDER, SHARED_FOLDER, group_id, is_member, is_shared, open_private
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
@@ -37,6 +40,7 @@ class RedisFolder:
     data: Path
     socket: Path
     lock: int  # file descriptor; the server inherits it, so it is held for as long as any of the two lives
+    shared: bool = False  # with a group
 
     def command(self) -> tuple[str, ...]:
         """Return the server's command line."""
@@ -44,9 +48,10 @@ class RedisFolder:
             find_redis_server(),
             *("--port", "0"),
             *("--unixsocket", str(self.socket)),
-            *("--unixsocketperm", "700"),
+            *("--unixsocketperm", "770" if self.shared else "700"),
             *("--dir", str(self.data)),
-            *("--appendonly", "yes"),
+            # Another operator could not read its file. What it forgets are hints, which are sent again.
+            *("--appendonly", "no" if self.shared else "yes"),
             *("--save", ""),
             # Celery's queues must never be evicted to make room.
             *("--maxmemory-policy", "noeviction"),
@@ -55,7 +60,7 @@ class RedisFolder:
 
     def answers(self) -> bool:
         """Tell whether the server answers on its socket."""
-        return _answers(self.socket)
+        return RedisCheck(f"redis+socket://{quote(str(self.socket))}").answers()
 
     def close(self) -> None:
         """Release the lock, as far as this process holds it, and leave nothing in /tmp."""
@@ -93,8 +98,11 @@ def prepare_redis_folder(config: NeuroflowConfig) -> RedisFolder:
         raise ConfigError("redis.url is not `embedded`", hint="set redis.url to `embedded`, or start your own Redis")
     data = config.paths.state_dir / "redis"
     for folder in dict.fromkeys((data, socket.parent)):
-        _make_private(folder)
-    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        if config.paths.group is None:
+            _make_private(folder)
+        else:
+            _make_shared(folder, config.paths.group)
+    lock = open_private(data / "lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -103,7 +111,25 @@ def prepare_redis_folder(config: NeuroflowConfig) -> RedisFolder:
             f"a Redis runs on {data} already",
             hint="another `neuroflow up` holds it; `neuroflow up --status` names it",
         ) from error
-    return RedisFolder(data, socket, lock)
+    return RedisFolder(data, socket, lock, shared=config.paths.group is not None)
+
+
+def _make_shared(folder: Path, group: str) -> None:
+    """Make a folder for the members of a group; one that is there must be theirs, and nobody else's."""
+    gid = group_id(group)
+    try:
+        if gid is not None and not folder.is_dir():
+            folder.mkdir(mode=PRIVATE_FOLDER)
+            os.chown(folder, -1, gid)
+            os.chmod(folder, SHARED_FOLDER)  # noqa: PTH101
+        found = folder.lstat()
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} of the embedded Redis can't be made: {error.strerror}") from error
+    if gid is None or found.st_gid != gid or not is_shared(folder) or not is_member(found.st_uid, gid):
+        raise ConfigError(
+            f"{folder} is not a folder of the group '{group}' alone, so others could read the embedded Redis",
+            hint="remove it, or name another paths.state_dir",
+        )
 
 
 def _make_private(folder: Path) -> None:
@@ -121,16 +147,6 @@ def _make_private(folder: Path) -> None:
     if stat.S_IMODE(found.st_mode) & 0o077:
         # It is ours and was merely left open: by a copy, or by another program's umask.
         folder.chmod(0o700)
-
-
-def _answers(socket: Path) -> bool:
-    import redis
-
-    try:
-        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, socket_connect_timeout=2.0) as client:
-            return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False
 
 
 @contextmanager

@@ -1,25 +1,36 @@
-"""One `neuroflow up` per state folder: its lock, and what it says of itself."""
+"""One `neuroflow up` per state folder: its lock, which other hosts understand too, and what it says of itself."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import pwd
+import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import structlog
+
+from neuroflow.cluster.process_table import boot_id, is_alive, local_id
 from neuroflow.errors import NeuroflowError
+from neuroflow.sharing import open_private
 
-if TYPE_CHECKING:
-    from neuroflow.cli.supervise import ServiceState
+log = structlog.get_logger(__name__)
 
 LOCK_NAME = "up.lock"
 STATUS_NAME = "up.json"
+# How often the running one writes its status, which is its sign of life for other hosts.
+STATUS_SECONDS = 15.0
+# Another host's `neuroflow up` that wrote nothing for this long is gone.
+FOREIGN_SECONDS = 180.0
+_ENDING_SECONDS = 10.0
 
 
 class AlreadyUpError(NeuroflowError):
@@ -36,24 +47,39 @@ class UpLock:
     state_dir: Path
     started_at: str
 
-    def write_status(self, services: Sequence[ServiceState]) -> None:
-        """Write who runs, for `neuroflow up --status`."""
-        report = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "started_at": self.started_at,
-            "services": [asdict(service) for service in services],
-        }
+    def write_status(self, report: dict[str, Any]) -> None:
+        """Write who runs, and how, for `neuroflow up --status`."""
         temporary = self.state_dir / f".{STATUS_NAME}.tmp"
-        temporary.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        text = json.dumps({**holder(), "started_at": self.started_at, **report, "written_at": time.time()}, indent=2)
+        with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w", encoding="utf-8") as file:
+            file.write(text)
         temporary.replace(self.state_dir / STATUS_NAME)
 
 
+def holder() -> dict[str, Any]:
+    """Name this process so that another host, or another boot, doesn't take it for one of its own."""
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "boot": boot_id(),
+        "process": local_id(os.getpid()),
+        "user": _user(),
+    }
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 @contextmanager
-def hold_up_lock(state_dir: Path) -> Iterator[UpLock]:
+def hold_up_lock(state_dir: Path, *, take_over: bool = False) -> Iterator[UpLock]:
     """Hold the lock of a state folder.
 
-    Children that inherit the descriptor keep the lock held after a kill, until the last of them has ended.
+    Children that inherit the descriptor keep the lock held after a kill, until the last of them has ended. With
+    `take_over` they are killed, and the sign of life of another host is disregarded.
 
     Raises:
         AlreadyUpError: when it is held, naming the process.
@@ -61,54 +87,162 @@ def hold_up_lock(state_dir: Path) -> Iterator[UpLock]:
     try:
         # The folder holds job folders and the database, which name subjects.
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise NeuroflowError(f"{state_dir / LOCK_NAME} can't be written: {error.strerror}") from error
     try:
-        _take(descriptor, state_dir)
-        holder = {"pid": os.getpid(), "host": socket.gethostname()}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        _take(descriptor, state_dir, take_over=take_over)
+        _refuse_foreign(descriptor, state_dir, take_over=take_over)
+        _write_holder(descriptor, holder())
         yield UpLock(descriptor, state_dir, datetime.now(UTC).isoformat(timespec="seconds"))
+        _write_holder(descriptor, {})
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, state_dir: Path) -> None:
+def _write_holder(descriptor: int, value: dict[str, Any]) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(value).encode(), 0)
+
+
+def _take(descriptor: int, state_dir: Path, *, take_over: bool) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = _json(os.pread(descriptor, 4096, 0))
-        pid, host = holder.get("pid", "unknown"), holder.get("host", "unknown")
-        if host == socket.gethostname() and isinstance(pid, int) and not _alive(pid):
-            raise AlreadyUpError(
-                f"an earlier `neuroflow up` (process {pid}) is gone, but its services still end, on {state_dir}",
-                hint="wait until they have ended their tasks; `neuroflow up --status` names them",
-            ) from error
-        raise AlreadyUpError(f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}") from error
+        # `up --status` holds it for a moment too.
+        if _locked(descriptor, seconds=0.5):
+            return
     except OSError as error:
         raise NeuroflowError(
             f"{state_dir / LOCK_NAME} can't be locked: {error.strerror}",
             hint="paths.state_dir must be on a file system with file locks",
         ) from error
+    found = _json(os.pread(descriptor, 4096, 0))
+    pid, host = found.get("pid", "unknown"), found.get("host", "unknown")
+    if not _is_here(found) or not isinstance(pid, int):
+        raise AlreadyUpError(
+            f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}",
+            hint=f"see `neuroflow up --status`; to take over, stop that one first, on {host}",
+        )
+    if _lives(found):
+        raise AlreadyUpError(f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}")
+    if not take_over:
+        raise AlreadyUpError(
+            f"an earlier `neuroflow up` (process {pid}) is gone, but its services still end, on {state_dir}",
+            hint="wait until they have ended their tasks, or kill them with `neuroflow up --take-over`: no run is "
+            "lost, what they were at is done again; `neuroflow up --status` names them",
+        )
+    _end_left_over(state_dir)
+    if not _locked(descriptor, seconds=_ENDING_SECONDS):
+        raise AlreadyUpError(
+            f"what an earlier `neuroflow up` left on {state_dir} holds its lock and could not be ended",
+            hint=f"`fuser {state_dir / LOCK_NAME}` names the processes; they may be another user's",
+        )
+
+
+def _locked(descriptor: int, *, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+
+
+def _end_left_over(state_dir: Path) -> None:
+    """Kill the services of a supervisor that is gone; its status file names them."""
+    try:
+        report = _json((state_dir / STATUS_NAME).read_bytes())
+    except OSError:
+        return
+    if not _is_here(report):
+        return
+    for service in report.get("services", []):
+        pid, process = service.get("pid"), service.get("process")
+        # Named with its start time: a process id may have been given to somebody else since.
+        if isinstance(pid, int) and isinstance(process, str) and is_alive(process):
+            log.warning("up.left_over_killed", child=service.get("name"), child_pid=pid)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _refuse_foreign(descriptor: int, state_dir: Path, *, take_over: bool) -> None:
+    """Refuse while another host's `neuroflow up` gives signs of life: not every file system has locks across hosts."""
+    found = _json(os.pread(descriptor, 4096, 0))
+    host = found.get("host")
+    if not found or host == socket.gethostname():
+        return
+    age = _seconds_since_status(state_dir)
+    if age is not None and age < FOREIGN_SECONDS and not take_over:
+        raise AlreadyUpError(
+            f"`neuroflow up` seems to run on {host} (process {found.get('pid')}): it wrote {state_dir / STATUS_NAME} "
+            f"{age:.0f} s ago, although its lock is not to be seen from here",
+            hint=f"stop it there; if {host} is gone, wait {FOREIGN_SECONDS - age:.0f} s, or start with --take-over",
+        )
+    log.warning("up.lock_of_dead_host", host=host, former_pid=found.get("pid"), silent_seconds=age and round(age))
+
+
+def _seconds_since_status(state_dir: Path) -> float | None:
+    """Return the age of the status file by the file server's own clock."""
+    probe = state_dir / f".{STATUS_NAME}.clock"
+    try:
+        written = (state_dir / STATUS_NAME).stat().st_mtime
+        os.close(open_private(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+        os.utime(probe)
+        return max(0.0, probe.stat().st_mtime - written)
+    except OSError:
+        return None
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _is_here(found: dict[str, Any]) -> bool:
+    return found.get("host") == socket.gethostname()
+
+
+def _lives(found: dict[str, Any]) -> bool:
+    process = found.get("process")
+    return is_alive(process) if isinstance(process, str) else Path(f"/proc/{found.get('pid')}").exists()
 
 
 def read_status(state_dir: Path) -> dict[str, Any] | None:
-    """Return what the running `neuroflow up` says of itself, or None when none runs."""
+    """Return what the running `neuroflow up` says of itself, or None when none runs.
+
+    Raises:
+        NeuroflowError: when this user may not look.
+    """
     try:
-        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise NeuroflowError(
+            f"{state_dir / LOCK_NAME} can't be read: {error.strerror}",
+            hint="the state folder is its owner's alone, unless `paths.group` shares it with a group",
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        try:
-            return _json((state_dir / STATUS_NAME).read_bytes())
-        except OSError:
-            return _json(os.pread(descriptor, 4096, 0))
+        return _written(state_dir) or _json(os.pread(descriptor, 4096, 0))
+    else:
+        found = _json(os.pread(descriptor, 4096, 0))
+        age = _seconds_since_status(state_dir) if found and not _is_here(found) else None
+        return _written(state_dir) if age is not None and age < FOREIGN_SECONDS else None
     finally:
         os.close(descriptor)
-    return None
+
+
+def is_left_over(report: dict[str, Any]) -> bool:
+    """Tell whether the supervisor of a held lock is gone, so that only its children are left."""
+    return _is_here(report) and not _lives(report)
+
+
+def _written(state_dir: Path) -> dict[str, Any]:
+    try:
+        return _json((state_dir / STATUS_NAME).read_bytes())
+    except OSError:
+        return {}
 
 
 def _json(data: bytes) -> dict[str, Any]:
@@ -117,13 +251,3 @@ def _json(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

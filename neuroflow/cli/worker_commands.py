@@ -10,7 +10,7 @@ import click
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
-from neuroflow.cli.up_command import QUEUES, child_environment
+from neuroflow.cli.up_services import FRUGAL, QUEUES, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ def worker_arguments(
         raise UsageError(f"--name: {name!r} may hold letters, digits and '-' only")
     size = concurrency or config.celery.worker_concurrency
     node = () if name is None else (f"--hostname={name}@%h",)
-    return ("worker", f"--queues={','.join(names)}", f"--concurrency={size}", *node, _level(config, level))
+    return ("worker", f"--queues={','.join(names)}", f"--concurrency={size}", *node, *FRUGAL, _level(config, level))
 
 
 def beat_arguments(config: NeuroflowConfig, *, level: str | None) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def _execute(
     """Become Celery, so that signals and the exit code are its own."""
     import os
 
-    from neuroflow.orchestrator.services import make_folders
+    from neuroflow.orchestrator.folders import make_folders
 
     make_folders(config)
     command = [sys.executable, "-m", "celery", "-A", "neuroflow.workers.celery_app", *arguments]

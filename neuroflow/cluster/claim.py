@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from neuroflow.cluster.files import is_listed_in, read_own_file, sync_folder
+from neuroflow.sharing import open_private
 
 FILE_NAME = "claim"
 FENCE_NAME = "fenced"
@@ -25,7 +26,7 @@ def take(folder: Path, claimant: str) -> bool:
     """
     path = folder / FILE_NAME
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return holder(folder, wait_seconds=_WAIT_SECONDS) == claimant
     with os.fdopen(descriptor, "w", encoding="ascii") as stream:
@@ -46,7 +47,7 @@ def fence(folder: Path) -> None:
     """
     folder.mkdir(exist_ok=True)  # without its parents: a fence in place of a file system that is away fences nothing
     with suppress(FileExistsError):
-        os.close(os.open(folder / FENCE_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(open_private(folder / FENCE_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     sync_folder(folder)
 
 

@@ -9,15 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from neuroflow.sharing import is_trusted, open_private
+
 
 def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Put a file, closed to other users, in place whole.
+    """Put a file, as closed to other users as its folder is, in place whole.
 
     Args:
         durable: wait until it has reached the disk.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
@@ -74,7 +76,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_own_file(path: Path, *, limit_bytes: int) -> bytes:
-    """Read a regular file that belongs to this user.
+    """Read a regular file that belongs to this user, or in a shared folder to a member of its group.
 
     Raises:
         FileNotFoundError: when there is none.
@@ -112,7 +114,7 @@ def open_own_file(path: Path) -> BinaryIO:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path} is no regular file")
-        if found.st_uid != os.getuid():
+        if not is_trusted(found, path.parent):
             raise ValueError(f"{path} belongs to user {found.st_uid}, not to {os.getuid()}")
     except BaseException:
         stream.close()

@@ -12,6 +12,7 @@ from typing import Protocol
 from neuroflow.cluster import claim
 from neuroflow.cluster.files import read_own_file, read_own_tail, write_atomically
 from neuroflow.cluster.publish import has_begun
+from neuroflow.sharing import folder_mode
 
 # Of any one file: an exit record holds the end of a log, and lists of names that are cut.
 LIMIT_BYTES = 1024 * 1024
@@ -110,7 +111,7 @@ class LocalFolders:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, closed to other users whatever the umask; so is the folder around it, where that is new too.
+    """Make a folder, as closed as the one it lies in; so is the folder around it, where that is new too.
 
     Raises:
         OSError: when it can't be made, is another user's, or stays open on a file system that keeps no modes: others
@@ -119,7 +120,7 @@ def make_private_folder(folder: Path) -> None:
     for path in (folder.parent, folder):
         if path == folder or not path.exists():
             path.mkdir(parents=True, exist_ok=True)
-            os.chmod(path, 0o700)  # noqa: PTH101
+            os.chmod(path, folder_mode(path.parent))  # noqa: PTH101
     mode = folder.stat().st_mode & 0o777
     if mode & 0o002:
         raise PermissionError(

@@ -30,6 +30,7 @@ from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, 
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
 from neuroflow.domain import ExitRecord
+from neuroflow.sharing import is_shared, share
 from neuroflow.sif import read_sif_header
 
 SCHEMA = 1
@@ -76,6 +77,8 @@ def payload(folder: str) -> None:
 def run_job(folder: str) -> int:
     """Execute the attempt that a folder describes, once, and return an exit code; 0 means published."""
     place = Path(folder)
+    if is_shared(place):
+        share()  # its maker made it so, and nobody else could
     job_id = own_job_id()
     started = time.time()
     again = claim.holder(place) == job_id  # an earlier life of this job, before it was requeued

@@ -253,7 +253,7 @@ def _job_id(attempt: AttemptRecord) -> str | None:
 
 
 def _signal(pid: int, job_id: str) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # another operator's: its own service ends it
         descriptor = os.pidfd_open(pid)
         try:
             if is_alive(job_id):  # the descriptor holds on to the process that was looked at

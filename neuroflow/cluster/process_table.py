@@ -73,7 +73,7 @@ def session_members(leader: int) -> list[int]:
 
 def write_place(folder: Path, job_id: str) -> None:
     """Note which machine's process table knows a job."""
-    write_json(folder / PLACE_NAME, {"job_id": job_id, "host": socket.gethostname(), "boot": _boot_id()})
+    write_json(folder / PLACE_NAME, {"job_id": job_id, "host": socket.gethostname(), "boot": boot_id()})
 
 
 def state_here(folder: Path, job_id: str) -> bool | None:
@@ -82,7 +82,7 @@ def state_here(folder: Path, job_id: str) -> bool | None:
         raw = json.loads((folder / PLACE_NAME).read_text(encoding="utf-8"))
         if raw["host"] != socket.gethostname():
             return None
-        return bool(raw["boot"] == _boot_id()) and is_alive(job_id)
+        return bool(raw["boot"] == boot_id()) and is_alive(job_id)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -91,12 +91,13 @@ def is_of_this_boot(folder: Path) -> bool:
     """Tell whether a job was started on this machine since it was: older process ids mean nothing any more."""
     try:
         raw = json.loads((folder / PLACE_NAME).read_text(encoding="utf-8"))
-        return (raw["host"], raw["boot"]) == (socket.gethostname(), _boot_id())
+        return (raw["host"], raw["boot"]) == (socket.gethostname(), boot_id())
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Return what tells this boot of the machine from all others; nothing where Linux doesn't say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -60,7 +60,11 @@ class SlurmCluster:
         self._transport: Transport = transport or node.transport
         self._sleep = sleep
         self._user = node.user
-        self._witnesses = Witnesses(config.cluster, user=self._user, run=self._run, folders=self.folders, clock=clock)
+        # Another operator's jobs: behind SSH there is but one user.
+        shared = config.paths.group is not None and not config.cluster.is_remote
+        self._witnesses = Witnesses(
+            config.cluster, user=self._user, run=self._run, folders=self.folders, clock=clock, shared=shared
+        )
 
     # --- submitting ---
 

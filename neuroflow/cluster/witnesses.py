@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 
@@ -20,6 +21,7 @@ from neuroflow.cluster.step_log import TAIL_BYTES, over_memory, step_log
 from neuroflow.config.execution import Cluster as ClusterSettings
 from neuroflow.domain import AccountingRow, AttemptRecord, AttemptStatus, ExitRecord, JobState, QueueRow, Sighting
 from neuroflow.errors import ClusterError, CommandError
+from neuroflow.sharing import owner_of, user_name
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +61,9 @@ class Witnesses:
         run: Callable[[tuple[str, ...]], str],
         folders: Folders,
         clock: Callable[[], datetime],
+        shared: bool = False,  # with other operators, whose jobs are their own
     ) -> None:
+        self._shared = shared
         self._settings = settings
         self._user = user
         self._run = run
@@ -69,13 +73,13 @@ class Witnesses:
         self._jobs_in_queue: Mapping[tuple[str, str], int] | None = None
         self._names: dict[str, str] = {}
 
-    def queue_rows(self) -> tuple[QueueRow, ...]:
-        """Return all of this user's jobs.
+    def queue_rows(self, users: Collection[str] = ()) -> tuple[QueueRow, ...]:
+        """Return all of this user's jobs, and of the others that are named.
 
         Raises:
             CommandError: when squeue did not answer.
         """
-        rows = parse_squeue(self._run(squeue_command(self._user)))
+        rows = parse_squeue(self._run(squeue_command(",".join([self._user, *sorted(users)]))))
         self._jobs_in_queue = Counter((row.account, row.qos) for row in rows if is_listed(row))
         self._names = {row.job_id: row.token for row in rows}
         return rows
@@ -98,15 +102,18 @@ class Witnesses:
         """Gather what all witnesses say of each attempt, by token; by job name where no id is known."""
         if not attempts:
             return {}
-        queue = self._queue()
+        others = self._owners(attempts)
+        queue = self._queue(set(others.values()))
         try:
             looks = self._looks(attempts, queue or JobIndex(()))
         except ClusterError as error:  # an exit record that could not be asked for is not one that is missing
             log.warning("slurm.folders_silent", error=str(error))
             return {attempt.token: _silence(attempt) for attempt in attempts}
         asked = [look for look in looks if queue is not None and self._needs_accounting(look)]
-        accounting = self._accounting(asked) if asked else None
-        sightings = {look.token: self._sighting(look, queue_answered=queue is not None) for look in looks}
+        accounting = self._accounting(asked, sorted(set(others.values()))) if asked else None
+        # A site may hide other users' jobs: that one of them is not listed proves nothing.
+        silent = {look.token for look in looks if queue is None or (look.token in others and look.row is None)}
+        sightings = {look.token: self._sighting(look, queue_answered=look.token not in silent) for look in looks}
         for look in asked:
             sightings[look.token] = _with_accounting(sightings[look.token], look, accounting)
         return sightings | self._with_step_logs(
@@ -133,18 +140,25 @@ class Witnesses:
             for token, path in paths.items()
         }
 
-    def _queue(self) -> JobIndex[QueueRow] | None:
+    def _owners(self, attempts: Sequence[AttemptRecord]) -> dict[str, str]:
+        """Return the users whose attempts are another operator's, by token."""
+        if not self._shared:
+            return {}
+        uids = {attempt.token: owner_of(Path(attempt.folder)) for attempt in attempts}
+        return {token: name for token, uid in uids.items() if uid is not None and (name := user_name(uid))}
+
+    def _queue(self, users: Collection[str] = ()) -> JobIndex[QueueRow] | None:
         try:
-            return JobIndex(self.queue_rows())
+            return JobIndex(self.queue_rows(users))
         except CommandError as error:
             log.warning("slurm.squeue_failed", error=str(error))
             return None
 
-    def _accounting(self, asked: Sequence[_Look]) -> JobIndex[AccountingRow] | None:
+    def _accounting(self, asked: Sequence[_Look], others: Sequence[str]) -> JobIndex[AccountingRow] | None:
         command = sacct_command(
             ids={look.job_id for look in asked if look.job_id is not None},
             names={look.attempt.job_name for look in asked if look.job_id is None},
-            user=self._user,
+            user=",".join([self._user, *others]),
             since=min(look.attempt.created_at for look in asked),
         )
         try:

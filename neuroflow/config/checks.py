@@ -13,6 +13,7 @@ from neuroflow.config.execution import Cluster, Containers, Pipelines
 from neuroflow.config.fields import IMAGE_FILE, SPEC_FILE
 from neuroflow.config.sections import Discovery, Paths
 from neuroflow.config.shapes import KeyPath
+from neuroflow.sharing import group_id, is_member
 
 Finding = tuple[KeyPath, str]
 _IMAGE_RUNTIMES = ("apptainer", "singularity")
@@ -47,6 +48,8 @@ def _paths(paths: Paths, *, elsewhere: bool) -> Iterator[Finding]:
     yield from _folder(("paths", "dicom_root"), paths.dicom_root)
     if not elsewhere:
         yield from _input_files(paths)
+    if paths.group is not None:
+        yield from _group(paths.group)
     for name in ("bids_root", "derivatives_root", "work_root", "state_dir"):
         folder: Path = getattr(paths, name)
         if exists(folder) and not is_folder(folder):
@@ -73,6 +76,14 @@ def _input_files(paths: Paths) -> Iterator[Finding]:
         yield from _file(("paths", "freesurfer_license"), paths.freesurfer_license)
     if paths.templateflow_home is not None:
         yield from _folder(("paths", "templateflow_home"), paths.templateflow_home)
+
+
+def _group(name: str) -> Iterator[Finding]:
+    gid = group_id(name)
+    if gid is None:
+        yield ("paths", "group"), f"there is no group '{name}' on this machine; `id` lists yours"
+    elif os.geteuid() != 0 and not is_member(os.geteuid(), gid):
+        yield ("paths", "group"), f"you are no member of the group '{name}'; `id` lists yours"
 
 
 def _tool_files(pipelines: Pipelines, here: Collection[str]) -> Iterator[Finding]:

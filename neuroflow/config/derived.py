@@ -23,15 +23,15 @@ def database_url(url: SecretStr, state_dir: Path) -> str:
     return text.replace("postgresql://", "postgresql+psycopg://", 1) if text.startswith("postgresql://") else text
 
 
-def redis_url(url: SecretStr, state_dir: Path) -> str:
+def redis_url(url: SecretStr, state_dir: Path, *, shared: bool = False) -> str:
     """Return the URL of broker and result backend."""
-    socket = redis_socket(url, state_dir)
+    socket = redis_socket(url, state_dir, shared=shared)
     if socket is None:
         return url.get_secret_value()
     return f"redis+socket://{quote(str(socket))}?virtual_host=0"
 
 
-def redis_socket(url: SecretStr, state_dir: Path) -> Path | None:
+def redis_socket(url: SecretStr, state_dir: Path, *, shared: bool = False) -> Path | None:
     """Return where the embedded Redis listens, or None where another one is used.
 
     A path that is too long for a socket gives way to a private folder in /tmp. It depends on the user and the state
@@ -43,4 +43,5 @@ def redis_socket(url: SecretStr, state_dir: Path) -> Path | None:
     if len(os.fsencode(socket)) <= LONGEST_SOCKET_BYTES:
         return socket
     digest = hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:12]
-    return Path(f"/tmp/neuroflow-{os.getuid()}-{digest}/redis.sock")  # noqa: S108  # its folder is checked: 0700 and ours
+    owner = "shared" if shared else os.getuid()
+    return Path(f"/tmp/neuroflow-{owner}-{digest}/redis.sock")  # noqa: S108  # its folder's mode and owner are checked

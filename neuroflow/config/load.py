@@ -158,11 +158,11 @@ class NeuroflowConfig(BaseSettings):
 
     def redis_url(self) -> str:
         """Return the URL of broker and result backend, password included."""
-        return redis_url(self.redis.url, self.paths.state_dir)
+        return redis_url(self.redis.url, self.paths.state_dir, shared=self.paths.group is not None)
 
     def redis_socket(self) -> Path | None:
         """Return the socket of the embedded Redis, or None where another one is used."""
-        return redis_socket(self.redis.url, self.paths.state_dir)
+        return redis_socket(self.redis.url, self.paths.state_dir, shared=self.paths.group is not None)
 
     @property
     def attempts_dir(self) -> Path:

@@ -41,6 +41,12 @@ class Paths(Section):
     templateflow_home: ConfigPath | None = Field(
         default=None, description="TemplateFlow folder, filled beforehand: compute nodes have no network."
     )
+    group: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$",
+        description="UNIX group whose members operate this installation together; its folders are theirs, and nobody "
+        "else's. None: they are one user's alone.",
+    )
 
     @field_validator("state_dir")
     @classmethod
@@ -135,6 +141,8 @@ class Logging(Section):
         default="auto", description="`console` for people, `json` for machines, `auto`: console on a terminal."
     )
     file: ConfigPath | None = Field(default=None, description="Also write JSON lines to this file.")
+    max_mb: float = Field(default=20.0, gt=0, description="A log file that has grown to this is put aside (MB).")
+    keep: int = Field(default=5, ge=1, le=999, description="How many log files that were put aside are kept.")
 
 
 _KEYWORD = r"^[A-Za-z][A-Za-z0-9]*$"
@@ -240,6 +248,23 @@ class Celery(Section):
     """The workers."""
 
     worker_concurrency: int = Field(default=4, ge=1, description="Processes of one worker.")
+    worker_max_memory_mb: int = Field(
+        default=512,
+        ge=128,
+        description="A worker's process that uses more memory than this after a task makes way for a new one (MB).",
+    )
+    hung_seconds: float = Field(
+        default=120.0,
+        ge=10,
+        description="`neuroflow up` restarts a worker, beat or embedded Redis that lives but gives no sign of life "
+        "for this long (s).",
+    )
+    nice: int = Field(
+        default=0,
+        ge=0,
+        le=19,
+        description="By how much the worker of `neuroflow up`, and what it starts on this machine, yields to others.",
+    )
     task_soft_time_limit: int = Field(default=43_200, ge=1, description="A task is asked to end after this long (s).")
     task_time_limit: int = Field(default=86_400, ge=1, description="A task is killed after this long (s).")
     default_retry_delay: int = Field(default=300, ge=1, description="First delay of a task that could not submit (s).")

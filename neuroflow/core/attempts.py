@@ -21,7 +21,7 @@ from neuroflow.domain import (
     RunStatus,
 )
 from neuroflow.errors import NotFoundError
-from neuroflow.models import AttemptRow
+from neuroflow.models import AttemptRow, RunRow
 
 
 class AttemptState(Store):
@@ -30,6 +30,13 @@ class AttemptState(Store):
     def open_attempts(self) -> list[AttemptRecord]:
         """Return the attempts without a verdict, oldest first; those of cancelled runs as well."""
         return self._attempts(records.attempts().where(attempt_is_open()).order_by(AttemptRow.id))
+
+    def attempts_of_cancelled_runs(self) -> frozenset[int]:
+        """Return the ids of the attempts without a verdict whose runs were cancelled."""
+        query = select(AttemptRow.id).join(RunRow, RunRow.id == AttemptRow.run_id)
+        query = query.where(attempt_is_open(), RunRow.status == RunStatus.CANCELLED)
+        with self._read() as session:
+            return frozenset(session.scalars(query))
 
     def newest_attempt_id(self) -> int:
         """Return the id of the newest attempt, 0 before the first."""

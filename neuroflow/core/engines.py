@@ -7,7 +7,7 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from neuroflow.errors import StateError
 from neuroflow.models.types import to_json
+from neuroflow.sharing import folder_mode, open_private
 
 _DAMAGED_HINT = "if it is damaged: `neuroflow db backups`, then `neuroflow db restore FILE --replace`"
 WRITES = "neuroflow_writes"  # execution option: the transaction is going to change something
@@ -34,18 +35,12 @@ def make_engine(url: URL, busy_timeout_seconds: float) -> Engine:
 
 
 def make_private_file(path: Path) -> None:
-    """Create an empty database file, and its folder where that is missing, closed to other users."""
+    """Create an empty database file, and its folder where that is missing, as closed as what they lie in."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o700)  # mkdir's own mode is subject to the umask
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    except FileExistsError:
-        return
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        path.parent.chmod(folder_mode(path.parent.parent))  # mkdir's own mode is subject to the umask
+    with suppress(FileExistsError):
+        os.close(open_private(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from neuroflow.doctor.clock import judged
 from neuroflow.doctor.sample import job_of, on_cluster
 from neuroflow.domain import Resources, SiteLimits
 from neuroflow.errors import ClusterError, CommandError, NeuroflowError
-from neuroflow.orchestrator.services import make_folders
+from neuroflow.orchestrator.folders import make_folders
 
 CHECK = "node"
 TOPIC = "node"

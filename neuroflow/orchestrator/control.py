@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import structlog
 
 from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, OPEN_RUN_STATUSES, AttemptStatus, RunRecord
 from neuroflow.errors import ClusterError, UsageError
 from neuroflow.orchestrator.services import Services
+from neuroflow.sharing import owner_of
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,10 @@ def _cancel_job(services: Services, run: RunRecord) -> None:
         # A job that starts later finds the revoked claim and stops. Where none has claimed it yet, the claim is what
         # tells the poll of its end: SLURM forgets an array's element that is cancelled while it waits.
         cluster.revoke(attempt)
+    if services.config.paths.group is not None and os.geteuid() != 0 and owner_of(Path(attempt.folder)) is not None:
+        # SLURM and the kernel let a job be ended by its own user alone: that one's next poll does.
+        log.info("cancel.left_to_the_service", token=attempt.token, run_id=run.id)
+        return
     cluster.cancel([attempt])
 
 

@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -25,6 +26,7 @@ from neuroflow.orchestrator.lost import lost_before_it_started, settle_submissio
 from neuroflow.orchestrator.record import Ended, Recorder
 from neuroflow.orchestrator.retire import retire_failed
 from neuroflow.orchestrator.services import Services
+from neuroflow.sharing import owner_of
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,7 @@ class Poller:
                 errors.append(f"{where}: {error}")
                 log.warning("poll.no_answer", where=where, error=str(error))
                 continue
+            errors += self._end_cancelled(cluster, judged)
             retired = retire_failed(self.services, cluster, judged, sightings)
             verdicts += retired.verdicts
             errors += [f"{where}: {error}" for error in retired.errors]
@@ -99,6 +102,21 @@ class Poller:
         grace = self.services.config.cluster.accounting_grace_seconds
         verdict = judge(attempt, sighting, now=self.services.clock(), grace_seconds=grace)
         return lost_before_it_started(self.services, cluster, attempt, verdict, sighting)
+
+    def _end_cancelled(self, cluster: Cluster, judged: list[tuple[AttemptRecord, Verdict]]) -> list[str]:
+        """End jobs of cancelled runs that go on: another member of the group, who could not end them, cancelled."""
+        if self.services.config.paths.group is None:
+            return []
+        going_on = [item for item, verdict in judged if verdict.kind in (VerdictKind.PENDING, VerdictKind.RUNNING)]
+        cancelled = self.services.state.attempts_of_cancelled_runs() if going_on else frozenset()
+        ours = [item for item in going_on if item.id in cancelled and owner_of(Path(item.folder)) is None]
+        if not ours:
+            return []
+        try:
+            cluster.cancel(ours)
+        except ClusterError as error:
+            return [f"jobs of cancelled runs could not be ended: {error}"]
+        return []
 
     def _record_sightings(self, verdicts: list[tuple[AttemptRecord, Verdict]]) -> None:
         self.services.state.record_sightings(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroflow.cluster.base import Cluster, get_cluster
@@ -17,6 +15,7 @@ from neuroflow.cluster.metered import MeteredTransport
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.errors import ConfigError
+from neuroflow.orchestrator.folders import make_folders
 from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 
 if TYPE_CHECKING:
@@ -131,27 +130,3 @@ class Services:
 def utc_now() -> datetime:
     """Return the present time, aware, in UTC."""
     return datetime.now(UTC)
-
-
-def make_folders(config: NeuroflowConfig) -> None:
-    """Make the folders that neuroflow writes to; its own one is closed to other users."""
-    paths = config.paths
-    # A cluster behind SSH makes what its own jobs need, and may keep it where this machine does not see it.
-    results = () if config.cluster.is_remote else (paths.derivatives_root,)
-    for folder in (paths.bids_root, *results, paths.work_root):
-        _make(folder, 0o755)
-    for private in (paths.state_dir, config.attempts_dir, config.arrays_dir, config.logs_dir):
-        _make(private, 0o700)
-
-
-def _make(folder: Path, mode: int) -> None:
-    try:
-        if folder.is_dir():  # which raises below a folder that this user can't enter
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        # Not mkdir's mode: that is subject to the umask.
-        os.chmod(folder, mode)  # noqa: PTH101
-    except OSError as error:
-        raise ConfigError(
-            f"the folder {folder} can't be made: {error.strerror}", hint="make it, or name another under `paths`"
-        ) from error

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from kombu.entity import Exchange, Queue
 
 from neuroflow import log as logs
 from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.registry import routing_key
+from neuroflow.sharing import share
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
@@ -32,6 +34,14 @@ NOTIFY_SECONDS = 60.0
 RESULT_SECONDS = 7 * 24 * 3600
 # Redis hands an unacknowledged message out again after this; shorter than the hard limit, it would run a task twice.
 VISIBILITY_SLACK_SECONDS = 3600
+# Redis tells of a new message at once; this is only how often an idle worker asks anew, which costs CPU (s).
+IDLE_POLL_SECONDS = 5.0
+# Memory that a task left behind goes back to the login node after so many tasks of one pool process.
+TASKS_PER_CHILD = 500
+# How often beat looks up although nothing is due (s): `neuroflow up` takes a beat that doesn't for a hung one. More
+# often than that looks at beat, six times within `celery.hung_seconds`.
+BEAT_LOOK_SECONDS = 30.0
+BEAT_LOOKS = 8
 _TASKS = "neuroflow.workers.tasks"
 _STAGES = "neuroflow.workers.workflow_tasks"
 
@@ -44,6 +54,8 @@ def redis_priority(priority: int) -> int:
 def create_celery_app(config: NeuroflowConfig | None = None) -> Celery:
     """Build the application from a configuration; without one, from the configuration that is found."""
     config = config or NeuroflowConfig.find_and_load()
+    if config.paths.group is not None:
+        share()
     # Celery lets these two override everything, even our own broker.
     for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
         os.environ.pop(name, None)
@@ -64,6 +76,14 @@ def get_celery_app() -> Celery:
 def _configure_logging(**_: Any) -> None:
     """Write worker and beat logs as the configuration says; Celery then leaves them alone."""
     logs.configure(get_celery_app().neuroflow_config.logging, service="celery")
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _load_before_forking(**_: Any) -> None:
+    """Load what tasks need while there is one process: its pool shares that memory, until something writes to it."""
+
+    gc.collect()
+    gc.freeze()  # the collector of each child would write to all of it
 
 
 def get_services() -> Services:
@@ -88,6 +108,7 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "visibility_timeout": visibility,
         "priority_steps": list(range(10)),
         "queue_order_strategy": "priority",
+        "polling_interval": IDLE_POLL_SECONDS,
     }
     return {
         "broker_url": url,
@@ -112,6 +133,9 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         "task_track_started": True,
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": config.celery.worker_concurrency,
+        # Both take effect between two tasks: none is cut off.
+        "worker_max_tasks_per_child": TASKS_PER_CHILD,
+        "worker_max_memory_per_child": config.celery.worker_max_memory_mb * 1024,  # KiB
         "worker_hijack_root_logger": False,
         "task_soft_time_limit": config.celery.task_soft_time_limit,
         "task_time_limit": config.celery.task_time_limit,
@@ -122,6 +146,8 @@ def _settings(config: NeuroflowConfig) -> dict[str, Any]:
         # Written with everything that is sent: nothing is sent twice after a crash, and the file tells that beat works.
         "beat_sync_every": 1,
         "beat_schedule_filename": str(config.paths.state_dir / "celerybeat-schedule"),
+        "beat_scheduler": "neuroflow.workers.beat:WatchedScheduler",
+        "beat_max_loop_interval": min(BEAT_LOOK_SECONDS, config.celery.hung_seconds / BEAT_LOOKS),
     }
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import update
 
 from neuroflow.cli.main import cli
 from neuroflow.cli.output import escaped, plain_data
+from neuroflow.cli.up_services import FRUGAL
 from neuroflow.cli.worker_commands import beat_arguments, worker_arguments
 from neuroflow.config import NeuroflowConfig
 from neuroflow.core.state import StateManager
@@ -494,6 +495,7 @@ class TestCeleryArguments:
             "worker",
             "--queues=bids,processing",
             "--concurrency=4",
+            *FRUGAL,
             "--loglevel=DEBUG",
         )
 

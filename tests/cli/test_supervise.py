@@ -12,17 +12,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO
 
 import pytest
 import redis
-from click.testing import CliRunner
 
 from neuroflow.cli import embedded_redis
-from neuroflow.cli.supervise import Service, ServiceState, Supervisor, Timing
-from neuroflow.cli.up_command import QUEUES, child_environment, services, up_command
+from neuroflow.cli.supervise import Supervisor, Timing
+from neuroflow.cli.supervised_child import Service, ServiceState
 from neuroflow.cli.up_lock import AlreadyUpError, hold_up_lock, read_status
+from neuroflow.cli.up_services import QUEUES, child_environment, services
 from neuroflow.config import NeuroflowConfig
 from neuroflow.errors import ConfigError, NeuroflowError
 
@@ -192,7 +191,8 @@ def test_a_reader_that_goes_away_does_not_end_the_services() -> None:
 def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
-        "from neuroflow.cli.supervise import Service, Supervisor\n"
+        "from neuroflow.cli.supervise import Supervisor\n"
+        "from neuroflow.cli.supervised_child import Service\n"
         'child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"\n'
         "s = Supervisor([Service('x', (sys.executable, '-c', child), dict(os.environ))], output=sys.stdout.buffer)\n"
         "s.run()\n"
@@ -262,24 +262,12 @@ def test_a_damaged_lock_file_is_no_obstacle(tmp_path: Path) -> None:
 def test_the_status_is_what_the_running_one_wrote(tmp_path: Path) -> None:
     assert read_status(tmp_path) is None
     with hold_up_lock(tmp_path) as lock:
-        lock.write_status([ServiceState("worker", 12, "running", 1, None)])
+        lock.write_status({"services": [{"name": "worker"}]})
         report = read_status(tmp_path)
         assert report is not None
         assert report["pid"] == os.getpid()
-        assert report["services"] == [{"name": "worker", "pid": 12, "state": "running", "starts": 1, "last_exit": None}]
+        assert report["services"] == [{"name": "worker"}]
     assert read_status(tmp_path) is None
-
-
-def test_status_of_the_command(tmp_path: Path) -> None:
-    context = SimpleNamespace(config_path=write_config(tmp_path))
-    result = CliRunner().invoke(up_command, ["--status"], obj=context)
-    assert result.exit_code == 3
-    assert result.output.startswith("not running")
-    with hold_up_lock(tmp_path / "state") as lock:
-        lock.write_status([ServiceState("worker", 12, "running", 2, 1)])
-        result = CliRunner().invoke(up_command, ["--status"], obj=context)
-    assert result.exit_code == 0
-    assert "worker: running, process 12, started 2 times, last exit code 1" in result.output
 
 
 # --- what is run ---------------------------------------------------------------------------------
@@ -368,9 +356,11 @@ def test_an_embedded_redis_needs_redis_url_embedded(tmp_path: Path) -> None:
 
 FAKE_UP = """
 import os, signal, sys
+from dataclasses import asdict
 from pathlib import Path
 from neuroflow.cli.embedded_redis import prepare_redis_folder
-from neuroflow.cli.supervise import Service, Supervisor
+from neuroflow.cli.supervise import Supervisor
+from neuroflow.cli.supervised_child import Service
 from neuroflow.cli.up_lock import hold_up_lock
 from neuroflow.config import NeuroflowConfig
 
@@ -382,8 +372,9 @@ with hold_up_lock(config.paths.state_dir) as lock:
         Service("redis", folder.command(), dict(os.environ), ready=folder.answers),
         Service("worker", (sys.executable, "-c", worker), dict(os.environ)),
     ]
+    write = lambda states: lock.write_status({"services": [asdict(state) for state in states]})
     supervisor = Supervisor(
-        services, output=sys.stdout.buffer, inherited=(lock.descriptor, folder.lock), on_change=lock.write_status
+        services, output=sys.stdout.buffer, inherited=(lock.descriptor, folder.lock), on_change=write
     )
     sys.exit(supervisor.run())
 """
