@@ -6,12 +6,28 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from neuroflow.config.fields import ConfigPath, Section
 from neuroflow.domain import FailureClass
 
-Days = Annotated[float, Field(ge=0, le=36_500)] | Literal["never"]
+NEVER = "never"
+_MOST_DAYS = 36_500.0
+
+
+def _check_days(value: float | str) -> float | str:
+    if value == NEVER:
+        return value
+    try:
+        number = float(value)  # of the environment it comes as text
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _MOST_DAYS:
+        raise ValueError(f"must be a number of days from 0 to {_MOST_DAYS:g}, or `never`, not {value!r}")
+    return number
+
+
+Days = Annotated[float | str, AfterValidator(_check_days)]
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -65,7 +81,20 @@ class Metrics(Section):
         return self
 
 
-Outcome = FailureClass | Literal["completed", "failed"]
+# Not a union with the enum: its errors would speak of pydantic's own words.
+Outcome = Literal[
+    "completed",
+    "failed",
+    "out_of_memory",
+    "timeout",
+    "node",
+    "preempted",
+    "application",
+    "no_output",
+    "bad_input",
+    "site",
+    "cancelled",
+]
 
 
 class Retention(Section):
@@ -77,12 +106,12 @@ class Retention(Section):
         "failed (days, or never).",
     )
     attempts_days: Days = Field(
-        default="never", description="Attempts' folders (job files, logs, exit records) of ended runs (days, or never)."
+        default=NEVER, description="Attempts' folders (job files, logs, exit records) of ended runs (days, or never)."
     )
     quarantine_days: Days = Field(
-        default="never", description="What was put aside in the folders of ended runs (days, or never)."
+        default=NEVER, description="What was put aside in the folders of ended runs (days, or never)."
     )
-    replaced_days: Days = Field(default="never", description="Results that newer ones have replaced (days, or never).")
+    replaced_days: Days = Field(default=NEVER, description="Results that newer ones have replaced (days, or never).")
 
     def work_days_of(self, failure: FailureClass | None) -> float | None:
         """Return after how many days the work directory of an ended run goes; None: never.
@@ -90,16 +119,17 @@ class Retention(Section):
         Args:
             failure: why the run failed; None: it completed.
         """
-        names: tuple[Outcome, ...] = ("completed",) if failure is None else (failure, "failed")
-        return days(next((self.work_days[name] for name in names if name in self.work_days), "never"))
+        by_name: dict[str, Days] = dict(self.work_days.items())
+        names = ("completed",) if failure is None else (failure.value, "failed")
+        return days(next((by_name[name] for name in names if name in by_name), NEVER))
 
     @property
     def deletes(self) -> bool:
         """Whether anything is ever deleted."""
         others = (self.attempts_days, self.quarantine_days, self.replaced_days)
-        return any(value != "never" for value in (*self.work_days.values(), *others))
+        return any(value != NEVER for value in (*self.work_days.values(), *others))
 
 
 def days(value: Days) -> float | None:
     """Return a number of days, None for never."""
-    return None if value == "never" else float(value)
+    return None if value == NEVER else float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ BACKUP_KEY = "backup"  # the last backup that was taken, by whomever
 # Only these are rotated: what a person named, or a restore kept, stays.
 AUTOMATIC = "neuroflow"
 _AUTOMATIC = re.compile(AUTOMATIC + r"-\d{8}T\d{6}Z(-\d+)?\.nfbackup", re.ASCII)
+_UNFINISHED = (f".*{SUFFIX}.*.tmp", ".*.copy", ".*.copy-journal")
+_UNFINISHED_HOURS = 24.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def backup_if_due(services: Services) -> Backup | None:
         return None
     backup = backup_now(services.database, new_backup(services.config, now), now=now)
     _rotate(services.config)
+    _remove_unfinished(services.config, now=now)
     return backup
 
 
@@ -103,3 +107,12 @@ def _rotate(config: NeuroflowConfig) -> None:
             log.warning("backup.not_removed", path=str(file.path), error=str(error))
         else:
             log.info("backup.removed", path=str(file.path))
+
+
+def _remove_unfinished(config: NeuroflowConfig, *, now: datetime) -> None:
+    """Remove what backups left that were killed long ago: the copy of a database may be large."""
+    for pattern in _UNFINISHED:
+        for path in config.backups_dir.glob(pattern):
+            with suppress(OSError):
+                if now.timestamp() - path.stat().st_mtime > _UNFINISHED_HOURS * 3600:
+                    path.unlink()

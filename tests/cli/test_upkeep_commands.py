@@ -114,6 +114,9 @@ def test_a_tick_backs_up_when_it_is_due_and_keeps_a_few(used: Installation) -> N
         (folder / f"neuroflow-2026010{day}T000000Z.nfbackup").write_bytes(b"")
         os.utime(folder / f"neuroflow-2026010{day}T000000Z.nfbackup", (day, day))
     (folder / "manual-20260101T000000Z.nfbackup").write_bytes(b"")
+    for unfinished in (".neuroflow.db.99.copy", ".neuroflow-20260101T000000Z.nfbackup.99.tmp"):
+        (folder / unfinished).write_bytes(b"")
+        os.utime(folder / unfinished, (1, 1))
     used.run("tick")
     used.run("tick")
     names = sorted(path.name for path in folder.iterdir())

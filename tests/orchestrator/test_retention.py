@@ -13,6 +13,7 @@ import pytest
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.removal import TRASH_PREFIX
+from neuroflow.config.upkeep import Retention
 from neuroflow.core.state import StateManager
 from neuroflow.domain import (
     AttemptRecord,
@@ -317,11 +318,17 @@ def test_it_is_done_once_a_day(services: Services) -> None:
 @pytest.mark.parametrize(
     ("retention", "message"),
     [
-        ({"work_days": {"complete": 7}}, "work_days"),
-        ({"work_days": {"completed": -1}}, "completed"),
-        ({"attempts_days": "soon"}, "attempts_days"),
+        ({"work_days": {"complete": 7}}, r"work_days\.complete: is 'complete', .*did you mean 'completed'"),
+        ({"work_days": {"completed": -1}}, "work_days.completed: must be a number of days from 0 to 36500, or `never`"),
+        ({"attempts_days": "soon"}, "attempts_days: must be a number of days .* not 'soon'"),
     ],
 )
 def test_a_wrong_setting_is_named(retention: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         Site(tmp_path / "site", {"retention": retention}).config()
+
+
+def test_every_failure_class_can_have_an_age_of_its_own() -> None:
+    retention = Retention(work_days={failure.value: number for number, failure in enumerate(FailureClass)})
+    ages = [retention.work_days_of(failure) for failure in FailureClass]
+    assert ages == list(range(len(FailureClass)))
