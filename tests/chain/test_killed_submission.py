@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from neuroflow.cluster import slurm as slurm_module
 from neuroflow.cluster import folders, submit, transport
+from neuroflow.cluster import slurm as slurm_module
 from neuroflow.core import attempts, claims
 from neuroflow.domain import OPEN_RUN_STATUSES, AttemptStatus, RunStatus
 from neuroflow.orchestrator import launch, launch_array
