@@ -26,10 +26,10 @@ def proxy(sshd: Sshd) -> Iterator[CuttingProxy]:
 @pytest.fixture
 def connection(sshd: Sshd, proxy: CuttingProxy) -> Iterator[SshConnection]:
     """A way to the sshd, through the proxy."""
-    sshd.write_profile("")
     made = SshConnection(sshd.settings(port=proxy.port), sleep=lambda _: None)
     yield made
     made.close()
+    sshd.write_profile("")  # as other tests expect it
 
 
 @pytest.fixture
