@@ -225,5 +225,5 @@ def _report(learned: LearnedSite | None, missing: list[str]) -> None:
             click.echo(f"To do: {learned.path}: {line}")
     for line in missing:
         click.echo(f"To do: {line}")
-    click.echo("Next: edit what needs it, then `neuroflow config validate` and `neuroflow db upgrade`")
-    click.echo("All keys: docs/configuration.md, or `neuroflow config schema --keys`")
+    click.echo("Next: edit what needs it, then `neuroflow config validate`, `neuroflow db upgrade`, `neuroflow doctor`")
+    click.echo("All keys: docs/configuration.md, or `neuroflow init --all-keys`")
