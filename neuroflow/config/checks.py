@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -54,21 +52,6 @@ def _paths(paths: Paths, *, elsewhere: bool) -> Iterator[Finding]:
         folder: Path = getattr(paths, name)
         if exists(folder) and not is_folder(folder):
             yield ("paths", name), f"'{folder}' is a file, and must be a folder"
-    yield from _open_to_all(("paths", "state_dir"), paths.state_dir)
-
-
-def _open_to_all(key: KeyPath, folder: Path) -> Iterator[Finding]:
-    """Refuse a folder of ours in which everybody may replace what jobs run and what they report."""
-    try:
-        mode = folder.stat().st_mode
-    except OSError:
-        return  # made when missing, and closed
-    if mode & stat.S_IWOTH:
-        yield (
-            key,
-            f"'{folder}' can be written by every user of this machine (mode {stat.S_IMODE(mode):04o}), "
-            f"and so could the jobs' scripts: run `chmod o-w {shlex.quote(str(folder))}`",
-        )
 
 
 def _input_files(paths: Paths) -> Iterator[Finding]:

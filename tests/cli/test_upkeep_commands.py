@@ -164,7 +164,7 @@ def test_a_run_without_its_folder_can_still_be_asked_about(used: Installation) -
     with_leftovers(used)
     used.run("cleanup", "--older-than", "0", "--yes")
     used.run("runs", "show", "1")
-    assert "is gone, and its logs with it" in used.run("logs", "1", code=3).stderr
+    assert "is gone, its logs with it" in used.run("logs", "1", code=3).stderr
 
 
 def test_metrics_are_printed_and_their_files_found(used: Installation) -> None:

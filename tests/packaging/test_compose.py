@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from neuroflow.cli.main import cli
-from neuroflow.cli.up_command import QUEUES
+from neuroflow.cli.up_services import QUEUES
 from tests.chain.site import Site
 from tests.support.require import require
 

@@ -17,7 +17,8 @@ from neuroflow.cluster.job import RECORD_NAME, SCHEMA
 from neuroflow.cluster.records import read_exit_record
 from neuroflow.cluster.submit import script_text
 from neuroflow.config import NeuroflowConfig
-from neuroflow.errors import ConfigError
+from neuroflow.doctor.first_submission import refuse_unless_ready
+from neuroflow.errors import ConfigError, NotReadyError
 from tests.chain.site import Site
 from tests.cluster_layer.builders import config_in, exit_record, python_job
 from tests.security.conftest import Stranger
@@ -66,16 +67,15 @@ def test_another_user_can_read_nothing_of_the_state(open_folder: Path, stranger:
     assert not stranger.is_refused(LIST, open_folder), "the folder around it is open, or this test shows nothing"
 
 
-def test_a_state_folder_in_which_everybody_can_write_is_refused(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    state = site.config().paths.state_dir
-    state.mkdir(parents=True)
-    for mode in (0o777, 0o1777, 0o702):
+def test_nothing_is_submitted_first_from_a_state_folder_in_which_everybody_can_write(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"cluster": {"kind": "slurm"}, "redis": {"url": "embedded"}})
+    state = site.services().config.paths.state_dir
+    for mode in (0o777, 0o702):
         state.chmod(mode)
-        with pytest.raises(ConfigError, match=rf"state_dir: '{state}' can be written by every user .*chmod o-w"):
-            site.config()
-    state.chmod(0o770)
-    assert site.config()
+        with pytest.raises(NotReadyError, match=f"mend: chmod o-w {state}"):
+            refuse_unless_ready(site.config())
+    state.chmod(0o700)
+    refuse_unless_ready(site.config())
 
 
 def test_a_job_folder_is_closed_whatever_the_umask(tmp_path: Path) -> None:
