@@ -90,7 +90,8 @@ def shared_folders(context: Context) -> dict[str, Path]:
     return {
         key: folder
         for key, folder in seen.items()
-        if (place.name(folder) != str(folder) and exists(folder)) or (key == "bids_root" and made_here)
+        if (key == "bids_root" and made_here)
+        or (place.name(folder) != str(folder) and (key != "derivatives_root" or exists(folder)))
     }
 
 

@@ -65,7 +65,7 @@ IMPOSSIBLE = error(
     "node-not-asked",
     "the job of `doctor --node` could not be prepared",
     why="nothing is known of the compute nodes",
-    mend="mend what `neuroflow doctor` says of the folders first",
+    mend="mend what `neuroflow doctor` says of the folders, and of SSH, first",
 )
 JOB_KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE)
 

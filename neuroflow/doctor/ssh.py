@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 import neuroflow
 from neuroflow.doctor.check import Check, Context, Finding, behind_ssh, error, skipped, well
 from neuroflow.doctor.folders import shared_folders
+from neuroflow.doctor.mounts import existing
 from neuroflow.doctor.node_checks import nonce_file
 from neuroflow.errors import ClusterError, CommandError, ConfigError, HostUnreachable
 from neuroflow.orchestrator.place import Place
@@ -45,6 +46,8 @@ OTHER_FOLDER = error(
     why="jobs would not find their inputs, or publish results where nobody looks for them",
     mend="correct `{folder}` in cluster.ssh.paths (`ls -ld {there}` on the login node), or mount it here",
 )
+# A host that answers nothing is tried three times, each for cluster.ssh.connect_timeout_seconds.
+_LOGIN_SECONDS = 240.0
 _VERSION = "import neuroflow; print(neuroflow.__version__)"
 # Prints those of its arguments that are no files.
 _MISSING = 'for file; do test -f "$file" || printf "%s\\n" "$file"; done'
@@ -93,7 +96,11 @@ def _state(context: Context) -> Iterator[Finding]:
 def _paths(context: Context) -> Iterator[Finding]:
     place = Place.of(context.config, where=context.config.cluster.kind)
     nonce = secrets.token_hex(6)
-    here = {key: folder for key, folder in shared_folders(context).items() if folder.is_dir()}
+    here = {}
+    for key, folder in shared_folders(context).items():
+        nearest = existing(folder)  # the folder may be made later
+        if nearest == folder or place.name(nearest) != str(nearest):
+            here[key] = nearest
     if not here:
         yield skipped("no folder is seen here that the cluster has to see as well")
         return
@@ -107,10 +114,11 @@ def _paths(context: Context) -> Iterator[Finding]:
     missing = answer.check().stdout.splitlines()
     for key in (there[name] for name in missing if name in there):
         folder, name = here[key], place.name(here[key])
-        words = f"paths.{key} is {folder} here, and {name} there: a file that was written here is not seen there"
+        words = f"paths.{key}: {folder} here is {name} there, and a file that was written here is not seen there"
         yield OTHER_FOLDER.seen(words, folder=folder, there=name)
     if not missing:
-        yield well("; ".join(f"{folder} is {place.name(folder)} there" for folder in here.values()))
+        same = dict.fromkeys(f"{folder} is {place.name(folder)} there" for folder in here.values())
+        yield well("; ".join(same))
 
 
 CHECKS = (
@@ -122,6 +130,7 @@ CHECKS = (
         (UNREACHABLE, NO_NEUROFLOW, OTHER_VERSION),
         applies=behind_ssh,
         quick=True,
+        seconds=_LOGIN_SECONDS,
     ),
     Check("ssh-state", TOPIC, "the jobs' own folders", _state, (NO_STATE,), needs=("ssh",), applies=behind_ssh),
     Check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from neuroflow.doctor.check import Finding
 from neuroflow.doctor.node_job import Waiting, look_at_node
 from neuroflow.doctor.registry import NODE_CHECKS
 from tests.doctor.conftest import Patient, bad, free_port
+from tests.doctor.test_command import doctor
 from tests.doctor.test_node import SECONDS
 from tests.ssh.conftest import write_python
 from tests.support.slurm import Slurm
@@ -53,6 +55,25 @@ def test_a_way_without_a_flaw(there: Callable[..., Patient]) -> None:
     assert f"{patient.folder}/lab/bids_root is {patient.folder}/cluster/bids_root there" in found[2].what
     assert list((patient.folder / "cluster" / "bids_root").iterdir()) == []
     assert list((patient.folder / "jobs" / "doctor").iterdir()) == []
+
+
+def test_folders_that_are_made_later_are_proved_by_those_around_them(there: Callable[..., Patient]) -> None:
+    patient = there()
+    for key in ("bids_root", "derivatives_root", "work_root"):
+        (patient.folder / "cluster" / key).rmdir()
+    [found] = patient.look("ssh-paths")
+    assert (found.severity, found.what) == ("ok", f"{patient.folder}/lab is {patient.folder}/cluster there")
+
+
+def test_json_holds_nothing_else(there: Callable[..., Patient]) -> None:
+    patient = there(user="nobody")
+    result = doctor(patient, "--only", "ssh", "--json", code=1)
+    assert [one["code"] for one in json.loads(result.stdout)["findings"]] == [
+        "ssh-unreachable",
+        "ssh-state",
+        "ssh-paths",
+    ]
+    assert result.stderr == ""
 
 
 def test_what_is_on_the_cluster_is_not_looked_for_here(there: Callable[..., Patient]) -> None:
