@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ TOOLS = ("licence", "templates", "heuristic", "commands", "runtimes", "binds", "
 
 
 @pytest.fixture
-def there(patient: Patient, sshd: Sshd) -> Callable[..., Patient]:
+def there(patient: Patient, sshd: Sshd) -> Iterator[Callable[..., Patient]]:
     """Put the installation on a lab server, whose data folders the cluster knows by another name."""
     sshd.write_profile("echo 'Welcome to the cluster'")
     cluster = patient.folder / "cluster"
@@ -45,7 +45,8 @@ def there(patient: Patient, sshd: Sshd) -> Callable[..., Patient]:
         patient.write(paths=names, cluster={"kind": "slurm", **values})
         return patient
 
-    return write
+    yield write
+    sshd.write_profile("")
 
 
 def test_a_way_without_a_flaw(there: Callable[..., Patient]) -> None:
