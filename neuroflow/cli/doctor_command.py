@@ -25,8 +25,13 @@ no_doctor_option = click.option(
 def ask_doctor(config: NeuroflowConfig, *, skip: bool) -> None:
     """Refuse to start an installation that has never submitted a run, and is not ready for it."""
     if not skip:
+        import structlog
+
+        from neuroflow import log
         from neuroflow.doctor.first_submission import refuse_unless_ready
 
+        if not structlog.is_configured():  # `up` and `run worker` do it for themselves, later
+            log.configure(config.logging.model_copy(update={"level": "WARNING"}), service="cli")
         refuse_unless_ready(config)
 
 
@@ -91,9 +96,15 @@ def doctor_command(
 
 
 def _context(app: AppContext) -> Context:
+    import io
+
+    from neuroflow import log
     from neuroflow.config import NeuroflowConfig
+    from neuroflow.config.sections import Logging
     from neuroflow.doctor.check import Context
 
+    # Findings say what the log would; without this, structlog writes it among them.
+    log.configure(Logging(), service="cli", stream=None if app.verbose else io.StringIO())
     return Context(load=lambda: NeuroflowConfig.find_and_load(app.config_path, check_files=False))
 
 

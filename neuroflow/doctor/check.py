@@ -12,9 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuroflow.cluster.login_node import LoginNode, get_login_node
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.transport import CompletedCommand, LocalTransport, Transport
 from neuroflow.errors import ConfigError
+from neuroflow.orchestrator.placement import Places
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
@@ -87,7 +89,7 @@ class Context:
 
     load: Callable[[], NeuroflowConfig]
     on_node: bool = False
-    transport: Transport = field(default_factory=LocalTransport)
+    transport: Transport = field(default_factory=LocalTransport)  # of this machine
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.time
     root: Path = Path("/")  # under which /proc and /sys are read
@@ -106,17 +108,40 @@ class Context:
             return False
 
     @cached_property
+    def login_node(self) -> LoginNode:
+        """Where SLURM's commands and the jobs' own folders are: here, or behind SSH.
+
+        Raises:
+            ConfigError: when ssh's own configuration can't be read.
+        """
+        node = get_login_node(self.config)
+        return node if self.config.cluster.is_remote else replace(node, transport=self.transport)
+
+    @cached_property
     def site(self) -> SiteLimits:
         """What SLURM says that it takes; asked once."""
-        return SlurmCluster(self.config, transport=self.transport).site_limits()
+        return SlurmCluster(self.config, login_node=self.login_node).site_limits()
+
+    @cached_property
+    def places(self) -> Places:
+        """Where jobs can go."""
+        return Places(self.config.cluster, self.site)
 
     def run(self, *argv: str, seconds: float = COMMAND_SECONDS, input: str | None = None) -> CompletedCommand:
-        """Run a command where the checks look.
+        """Run a command on this machine.
 
         Raises:
             CommandError: when it could not be started, or did not end in time.
         """
         return self.transport.run(argv, timeout=seconds, input=input)
+
+    def ask(self, *argv: str, seconds: float = COMMAND_SECONDS, input: str | None = None) -> CompletedCommand:
+        """Run a command on the login node, whichever machine that is.
+
+        Raises:
+            CommandError: when it could not be started, or did not end in time.
+        """
+        return self.login_node.transport.run(argv, timeout=seconds, input=input)
 
 
 def always(_context: Context) -> str:
@@ -127,6 +152,20 @@ def always(_context: Context) -> str:
 def on_slurm(context: Context) -> str:
     """Say why a check does not apply where no SLURM is configured."""
     return "" if context.config.cluster.kind == "slurm" else "cluster.kind is `local`"
+
+
+def behind_ssh(context: Context) -> str:
+    """Say why a check of the way to the login node does not apply."""
+    return "" if context.config.cluster.is_remote else "cluster.transport is not `ssh`"
+
+
+# Of what only the cluster's own machines have.
+ON_CLUSTER = "it is on the cluster: `neuroflow doctor --node` looks there"
+
+
+def where_jobs_see_it(context: Context) -> str:
+    """Say why a file of the jobs can't be looked at from a machine that drives the cluster over SSH."""
+    return ON_CLUSTER if context.config.cluster.is_remote else ""
 
 
 @dataclass(frozen=True)

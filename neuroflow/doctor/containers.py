@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neuroflow.config.disk import exists
-from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
-from neuroflow.doctor.sample import container_of, enabled
+from neuroflow.doctor.check import ON_CLUSTER, Check, Context, Finding, error, skipped, warning, well
+from neuroflow.doctor.sample import container_of, enabled, works_here
 from neuroflow.domain import ContainerRun
 from neuroflow.errors import AdapterError, CommandError
 from neuroflow.orchestrator.registry import Pipeline
@@ -47,7 +47,7 @@ def _commands(context: Context) -> Iterator[Finding]:
     config = context.config
     for pipeline in enabled(config):
         try:
-            run = container_of(config, pipeline)
+            run = container_of(context, pipeline)
         except AdapterError as problem:
             hint = problem.hint or f"correct pipelines.{pipeline.name}"
             yield NO_COMMAND.seen(f"{pipeline.name}: {problem}", hint=hint)
@@ -58,12 +58,19 @@ def _commands(context: Context) -> Iterator[Finding]:
 def buildable(context: Context) -> Iterator[tuple[Pipeline, ContainerRun]]:
     """Yield the pipelines that run here and have a command; those without one are `command-impossible` already."""
     for pipeline in enabled(context.config):
-        if context.on_node and pipeline.where != "cluster":
+        if not works_here(context, pipeline):
             continue
         try:
-            yield pipeline, container_of(context.config, pipeline)
+            yield pipeline, container_of(context, pipeline)
         except AdapterError:
             continue
+
+
+def elsewhere(context: Context) -> Iterator[Finding]:
+    """Say of which pipelines the tools are not looked at, because they are on a cluster behind SSH."""
+    names = [one.name for one in enabled(context.config) if not works_here(context, one)]
+    if names and not context.on_node:
+        yield skipped(f"{', '.join(names)}: {ON_CLUSTER}")
 
 
 def _runtimes(context: Context) -> Iterator[Finding]:
@@ -72,6 +79,7 @@ def _runtimes(context: Context) -> Iterator[Finding]:
         programs.setdefault(run.program[0] if run.runtime == "host" else run.runtime, []).append(pipeline)
     for program, pipelines in programs.items():
         yield _program(context, program, pipelines)
+    yield from elsewhere(context)
 
 
 def _program(context: Context, program: str, pipelines: list[Pipeline]) -> Finding:
@@ -102,6 +110,9 @@ def _missing(context: Context, program: str, pipelines: list[Pipeline]) -> Findi
 
 
 def _binds(context: Context) -> Iterator[Finding]:
+    if context.config.cluster.is_remote:  # they have the cluster's names
+        yield skipped(ON_CLUSTER)
+        return
     missing = []
     for text in context.config.containers.binds:
         source = text.partition(":")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neuroflow.adapters.heuristics import SHIPPED_HEURISTIC
 from neuroflow.config.disk import is_file
-from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
+from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well, where_jobs_see_it
 from neuroflow.orchestrator.registry import get_registry
 
 TOPIC = "files"
@@ -114,6 +114,8 @@ def required_files(template: str, *, contrast: str) -> tuple[str, ...]:
 
 
 def _qsiprep_is_on(context: Context) -> str:
+    if reason := where_jobs_see_it(context):
+        return reason
     settings = context.config.pipelines.qsiprep
     if not settings.enabled:
         return "qsiprep is disabled"
@@ -154,11 +156,22 @@ def conversion_is_on(context: Context) -> str:
     pipeline = get_registry(context.config).get("bids_conversion")
     if not pipeline.enabled:
         return "bids_conversion is disabled"
-    return "conversions don't run on nodes" if context.on_node and pipeline.where != "cluster" else ""
+    if pipeline.where == "cluster":
+        return where_jobs_see_it(context)
+    return "conversions don't run on nodes" if context.on_node else ""
 
 
 CHECKS = (
-    Check("licence", TOPIC, "the FreeSurfer licence", _licence, (STRANGE_LICENCE,), on_node=True, quick=True),
+    Check(
+        "licence",
+        TOPIC,
+        "the FreeSurfer licence",
+        _licence,
+        (STRANGE_LICENCE,),
+        applies=where_jobs_see_it,
+        on_node=True,
+        quick=True,
+    ),
     Check(
         "templates",
         TOPIC,

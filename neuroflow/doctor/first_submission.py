@@ -38,7 +38,7 @@ def refuse_unless_ready(config: NeuroflowConfig) -> None:
 
 
 def quick_errors(config: NeuroflowConfig) -> list[Finding]:
-    """Return the errors of the quick checks, which ask neither SLURM nor an image."""
+    """Return the errors of the quick checks, which ask neither SLURM nor an image; over SSH they connect."""
     context = Context(load=lambda: config)
     found = run_checks(CHECKS, context, chosen=lambda check: check.quick)
     return [one for one in found if one.severity is Severity.ERROR]

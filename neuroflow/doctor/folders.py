@@ -16,6 +16,8 @@ from neuroflow.config.disk import exists
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
 from neuroflow.doctor.mounts import existing, mount_of, parse_mounts
 from neuroflow.errors import SubmissionRefused
+from neuroflow.orchestrator.place import Place
+from neuroflow.orchestrator.registry import get_registry
 
 TOPIC = "folders"
 WRITTEN = ("bids_root", "derivatives_root", "work_root", "state_dir")
@@ -68,8 +70,29 @@ KINDS = (NOT_WRITABLE, NO_LOCKS, IN_MEMORY, TEMPORARY, OPEN_STATE, READABLE_STAT
 
 
 def folders(context: Context) -> dict[str, Path]:
-    """Return the folders that neuroflow writes to, by key."""
-    return {key: getattr(context.config.paths, key) for key in WRITTEN}
+    """Return the folders that are written to on this machine, by key."""
+    # Results of a cluster behind SSH are made there, and need not be seen here.
+    left_out = ("derivatives_root",) if context.config.cluster.is_remote else ()
+    return {key: getattr(context.config.paths, key) for key in WRITTEN if key not in left_out}
+
+
+def shared_folders(context: Context) -> dict[str, Path]:
+    """Return those of this machine's folders that the cluster has to see as well, by key."""
+    config = context.config
+    if not config.cluster.is_remote:
+        return folders(context)
+    # Behind SSH the jobs have a state folder of their own, and see of this machine what has a name there. Only where
+    # conversions are made here must the dataset be one.
+    place = Place.of(config, where=config.cluster.kind)
+    conversion = get_registry(config).get("bids_conversion")
+    made_here = conversion.enabled and conversion.where == "worker"
+    seen = {key: getattr(config.paths, key) for key in WRITTEN if key != "state_dir"}
+    return {
+        key: folder
+        for key, folder in seen.items()
+        if (key == "bids_root" and made_here)
+        or (place.name(folder) != str(folder) and (key != "derivatives_root" or exists(folder)))
+    }
 
 
 def _writable(context: Context) -> Iterator[Finding]:
@@ -134,14 +157,25 @@ def _places(context: Context) -> Iterator[Finding]:
     state = mount_of(existing(config.paths.state_dir), mounts)
     if slurm and state.in_memory:
         found.append(IN_MEMORY.seen(f"{config.paths.state_dir} is on {state.point}, a {state.kind}"))
-    temporary = {key: folder for key, folder in folders(context).items() if _is_temporary(folder)}
+    temporary = {key: folder for key, folder in _of_nodes(context).items() if _is_temporary(folder)}
     if slurm and temporary:
-        words = ", ".join(f"paths.{key} is {folder}" for key, folder in temporary.items())
-        found.append(TEMPORARY.seen(words, keys=", ".join(f"paths.{key}" for key in temporary)))
+        words = ", ".join(f"{key} is {folder}" for key, folder in temporary.items())
+        found.append(TEMPORARY.seen(words, keys=", ".join(temporary)))
     yield from found
     kinds = {key: mount_of(existing(folder), mounts).kind for key, folder in folders(context).items()}
     if not found:
         yield well(", ".join(f"{key}: {kind}" for key, kind in kinds.items()))
+
+
+def _of_nodes(context: Context) -> dict[str, Path]:
+    """Return the folders that nodes must see, by the names that they have there, and by key."""
+    config = context.config
+    place = Place.of(config, where=config.cluster.kind)
+    named = {f"paths.{key}": Path(place.name(getattr(config.paths, key))) for key in WRITTEN}
+    if config.cluster.is_remote:
+        del named["paths.state_dir"]
+        named["cluster.ssh.state_dir"] = Path(str(config.cluster.ssh.state_dir))
+    return named
 
 
 def _is_temporary(folder: Path) -> bool:
@@ -150,7 +184,7 @@ def _is_temporary(folder: Path) -> bool:
 
 def _modes(context: Context) -> Iterator[Finding]:
     folder = context.config.paths.state_dir
-    if slurm_refuses := _refusal(context, folder):
+    if slurm_refuses := _refusal(context):
         yield CHARACTERS.seen(slurm_refuses)
     if not exists(folder):
         yield skipped(f"{folder} is not there yet; it is made with the mode 700")
@@ -164,11 +198,12 @@ def _modes(context: Context) -> Iterator[Finding]:
         yield well(f"{folder} has the mode {mode:03o}")
 
 
-def _refusal(context: Context, folder: Path) -> str:
-    if context.config.cluster.kind != "slurm":
+def _refusal(context: Context) -> str:
+    cluster = context.config.cluster
+    if cluster.kind != "slurm":
         return ""
     try:
-        check_folder(str(folder))
+        check_folder(str(cluster.ssh.state_dir if cluster.is_remote else context.config.paths.state_dir))
     except SubmissionRefused as problem:
         return str(problem)
     return ""

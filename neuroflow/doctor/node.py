@@ -14,9 +14,10 @@ from typing import Any
 import neuroflow
 from neuroflow.config import NeuroflowConfig
 from neuroflow.doctor.check import Check, Context
-from neuroflow.doctor.node_checks import write_private
+from neuroflow.doctor.node_checks import TOLD_NAME, write_private
 from neuroflow.doctor.registry import NODE_CHECKS
 from neuroflow.doctor.runner import run_checks
+from neuroflow.orchestrator.place import Place
 
 CONFIG_NAME = "config.json"
 FINDINGS_NAME = "findings.json"
@@ -32,7 +33,7 @@ def payload(folder: str) -> None:
         on_node=True,
         environ={**os.environ, "NEUROFLOW_DOCTOR_FOLDER": folder},
     )
-    names = set(json.loads((place / "told.json").read_text(encoding="utf-8"))["extra"]["checks"])
+    names = set(json.loads((place / TOLD_NAME).read_text(encoding="utf-8"))["extra"]["checks"])
 
     def is_wanted(check: Check) -> bool:
         return check.name in names
@@ -55,13 +56,24 @@ def _node() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
-def write_config(place: Path, config: NeuroflowConfig) -> None:
-    """Write the configuration for the node, without its secrets: a job needs neither the database nor Redis."""
-    write_private(place / CONFIG_NAME, _without_secrets(config.model_dump(mode="json")))
+def config_file(config: NeuroflowConfig) -> bytes:
+    """Return the configuration for the node, without its secrets: a job needs neither the database nor Redis.
+
+    Of a cluster behind SSH it has the cluster's names, and no way back: on the node nothing is remote.
+    """
+    content = config.model_dump(mode="json")
+    if config.cluster.is_remote:
+        place = Place.of(config, where=config.cluster.kind)
+        content["paths"] = place.paths().model_dump(mode="json") | {
+            "state_dir": config.cluster.ssh.state_dir,
+            "group": None,  # of this machine
+        }
+        content["cluster"] |= {"transport": "local", "ssh": {}}
+    return json.dumps(_without_secrets(content)).encode()
 
 
 def read_config(place: Path) -> NeuroflowConfig:
-    """Read the configuration that the login node wrote."""
+    """Read the configuration that was written for the node."""
     return NeuroflowConfig.model_validate(json.loads((place / CONFIG_NAME).read_text(encoding="utf-8")))
 
 

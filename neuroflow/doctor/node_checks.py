@@ -19,12 +19,14 @@ from neuroflow.doctor.host import memory_limit
 
 TOPIC = "node"
 SAME_FOLDERS = "node-folders"
+TOLD_NAME = "told.json"
 
 OTHER_FOLDER = error(
     "node-other-folder",
     "a compute node sees another folder than the login node, or none",
     why="jobs would not find their inputs, or publish results where nobody looks for them",
-    mend="set paths.{key} to a folder that login node and compute nodes share under one path (`srun ls -d {folder}`)",
+    mend="set paths.{key} to a folder that login node and compute nodes share under one path (`srun ls -d {folder}`); "
+    "behind SSH, correct its name in cluster.ssh.paths",
 )
 OTHER_VERSION = error(
     "node-other-version",
@@ -63,7 +65,7 @@ IMPOSSIBLE = error(
     "node-not-asked",
     "the job of `doctor --node` could not be prepared",
     why="nothing is known of the compute nodes",
-    mend="mend what `neuroflow doctor` says of the folders first",
+    mend="mend what `neuroflow doctor` says of the folders, and of SSH, first",
 )
 JOB_KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE)
 
@@ -74,19 +76,19 @@ class Told:
 
     version: str
     sent_at: float
-    folders: dict[str, str]  # by key
+    folders: dict[str, str]  # by key, named as the node knows them
     nonce: str
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def write_told(place: Path, told: Told) -> None:
-    """Write it into the job's folder, closed to others."""
-    write_private(place / "told.json", vars(told))
+def told_file(told: Told) -> bytes:
+    """Return it as a file of the job's folder."""
+    return json.dumps(vars(told)).encode()
 
 
 def read_told(place: Path) -> Told:
     """Read it on the node."""
-    return Told(**json.loads((place / "told.json").read_text(encoding="utf-8")))
+    return Told(**json.loads((place / TOLD_NAME).read_text(encoding="utf-8")))
 
 
 def write_private(path: Path, value: Any) -> None:

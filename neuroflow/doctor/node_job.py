@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import neuroflow
-from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.request import JobRequest
 from neuroflow.cluster.submit import SlurmExecutor, check_folder
-from neuroflow.config.execution import PipelineSettings
 from neuroflow.doctor import node, node_checks
 from neuroflow.doctor.check import Check, Context, Finding, Severity, on_slurm, skipped, well
 from neuroflow.doctor.clock import judged
+from neuroflow.doctor.folders import shared_folders
 from neuroflow.doctor.sample import job_of, on_cluster
-from neuroflow.domain import Resources, SiteLimits
+from neuroflow.domain import Resources
 from neuroflow.errors import ClusterError, CommandError, NeuroflowError
 from neuroflow.orchestrator.folders import make_folders
+from neuroflow.orchestrator.place import Place
+from neuroflow.orchestrator.placement import Places
 
 CHECK = "node"
 TOPIC = "node"
@@ -32,6 +32,7 @@ ASK_SECONDS = 3.0
 # A file that a node has written may be seen this much later (attribute caches of NFS).
 SEEN_SECONDS = 30.0
 _LAST_LINES = 4
+_LOG_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -54,31 +55,38 @@ def look_at_node(context: Context, waiting: Waiting, *, checks: Sequence[Check])
 
 def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Iterator[Finding]:
     token = f"nf-doctor-{secrets.token_hex(6)}"
-    place = context.config.paths.state_dir / "doctor" / token
-    with _prepared(context, place, checks=checks) as told:
+    folder = _job_folder(context, token)
+    with _prepared(context, folder, checks=checks) as told:
         try:
-            job_id = submit(context, request(context, place, waiting.partition))
+            job_id = submit(context, request(context, folder, waiting.partition))
         except ClusterError as problem:
             yield _own(node_checks.REFUSED.seen(str(problem)))
             return
         waiting.progress(f"job {job_id} is submitted")
         try:
-            reason = _wait(context, place, job_id, waiting)
+            reason = _wait(context, folder, job_id, waiting)
         finally:
             with suppress(CommandError):
-                context.run("scancel", job_id)
-        report = _report(place)
+                context.ask("scancel", job_id)
+        report = _report(context, folder)
         if report is not None:
             found = list(_findings(report))
             yield from found
             if any(one.check == node_checks.SAME_FOLDERS and one.severity is Severity.OK for one in found):
-                yield from _answers(told, str(report["host"]), waiting)
+                yield from _answers(context, told, str(report["host"]), waiting)
             yield from _clock(told, report, now=context.clock())
         elif reason:
             yield _own(node_checks.NOT_STARTED.seen(f"job {job_id}: {reason}"))
         else:
-            log = _kept(context, place, job_id)
+            log = _kept(context, folder, job_id)
             yield _own(node_checks.FAILED.seen(f"job {job_id}: {_last_words(log)}", log=log))
+
+
+def _job_folder(context: Context, token: str) -> str:
+    """Return the job's folder, by the name that the cluster knows it by."""
+    cluster = context.config.cluster
+    state = cluster.ssh.state_dir if cluster.is_remote else context.config.paths.state_dir
+    return f"{state}/doctor/{token}"
 
 
 def submit(context: Context, job: JobRequest) -> str:
@@ -88,77 +96,75 @@ def submit(context: Context, job: JobRequest) -> str:
         ClusterError: when SLURM does not take it.
     """
     check_folder(job.folder)
-    executor = SlurmExecutor(job, context.config.cluster, transport=context.transport, folders=LocalFolders())
+    there = context.login_node
+    executor = SlurmExecutor(job, context.config.cluster, transport=there.transport, folders=there.folders)
     return str(executor.submit(node.payload, job.folder).job_id)
 
 
-def request(context: Context, place: Path, partition: str | None) -> JobRequest:
-    """Return the job: tiny, and placed as the largest pipeline's is, unless a partition is named."""
-    config = context.config
-    pipelines = on_cluster(config)
-    own = max(pipelines, key=lambda one: one.resources.memory_mb).settings if pipelines else PipelineSettings()
-    settings = PipelineSettings(
-        account=own.account,
-        partition=partition or own.partition,
-        qos=own.qos,
-        setup_lines=own.setup_lines,
-    )
-    sample = job_of(config, pipelines[0], SiteLimits()) if pipelines else None
-    if sample is None:
+def request(context: Context, folder: str, partition: str | None) -> JobRequest:
+    """Return the job: tiny, and placed as the largest pipeline's is, unless a partition is named.
+
+    Raises:
+        ClusterError: when no partition takes the largest pipeline's jobs, or none has any.
+    """
+    pipelines = on_cluster(context.config)
+    if not pipelines:
         raise ClusterError("no pipeline sends jobs to SLURM, so there is no node to look at")
-    return JobRequest(
-        token=place.name,
-        folder=str(place),
+    largest = max(pipelines, key=lambda one: one.resources.memory_mb)
+    chosen = partition or context.places.of(largest, largest.resources).partition
+    settings = largest.settings.model_copy(update={"partition": chosen})
+    # Once the partition is known, its limits hold for the tiny request, and nothing else is chosen.
+    there = Places(context.config.cluster, context.site)
+    placed = there.placed(replace(largest, settings=settings), REQUEST)
+    return replace(
+        job_of(context, largest, placed),
+        token=Path(folder).name,
+        folder=folder,
         pipeline="doctor",
         scope="this site",
-        resources=REQUEST,
-        exclude_nodes=(),
-        command=("true",),
-        run=sample.run,
         settings=settings,
     )
 
 
 @contextmanager
-def _prepared(context: Context, place: Path, *, checks: Sequence[Check]) -> Iterator[node_checks.Told]:
+def _prepared(context: Context, folder: str, *, checks: Sequence[Check]) -> Iterator[node_checks.Told]:
     """Make the job's folder, and a file in each shared folder by which the node knows it; remove all of it again."""
     config = context.config
-    nonce = place.name
-    folders = {
-        key: str(getattr(config.paths, key)) for key in ("bids_root", "derivatives_root", "work_root", "state_dir")
-    }
+    nonce = Path(folder).name
+    place = Place.of(config, where=config.cluster.kind)
     make_folders(config)
-    place.parent.mkdir(mode=0o700, exist_ok=True)
-    place.mkdir(mode=0o700)
+    here = shared_folders(context)
+    names = {key: place.name(path) for key, path in here.items()}
     extra = {"checks": [check.name for check in checks]}
-    told = node_checks.Told(neuroflow.__version__, context.clock(), folders, nonce, extra)
+    told = node_checks.Told(neuroflow.__version__, context.clock(), names, nonce, extra)
     try:
-        for folder in folders.values():
+        for path in here.values():
             with suppress(OSError):  # the check of the folders tells
-                node_checks.nonce_file(folder, nonce, by="login").write_text(nonce, encoding="utf-8")
-        node.write_config(place, config)
-        node_checks.write_told(place, told)
+                node_checks.nonce_file(str(path), nonce, by="login").write_text(nonce, encoding="utf-8")
+        files = {node.CONFIG_NAME: node.config_file(config), node_checks.TOLD_NAME: node_checks.told_file(told)}
+        context.login_node.folders.make({folder: files})
         yield told
     finally:
-        for folder in folders.values():
+        for path in here.values():
             for by in ("login", "node"):
                 with suppress(OSError):
-                    node_checks.nonce_file(folder, nonce, by=by).unlink(missing_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
+                    node_checks.nonce_file(str(path), nonce, by=by).unlink(missing_ok=True)
+        with suppress(ClusterError):
+            context.ask("rm", "-rf", "--", folder)
 
 
-def _wait(context: Context, place: Path, job_id: str, waiting: Waiting) -> str:
+def _wait(context: Context, folder: str, job_id: str, waiting: Waiting) -> str:
     """Wait for the findings; return why the job has not started, or nothing where it has ended."""
     deadline = time.monotonic() + waiting.seconds
     told = ""
-    while not (place / node.FINDINGS_NAME).exists():
+    while _written(context, folder) is None:
         state, reason = _state(context, job_id)
         words = f"job {job_id}: {state}{f' ({reason})' if reason else ''}"
         if words != told:
             waiting.progress(words)
             told = words
         if state == "ended":
-            _until((place / node.FINDINGS_NAME).exists, waiting)
+            _until(lambda: _written(context, folder) is not None, waiting)
             return ""
         if time.monotonic() > deadline:
             return f"{state}, for the reason {reason or 'unknown'}, after {waiting.seconds:g} s"
@@ -166,10 +172,18 @@ def _wait(context: Context, place: Path, job_id: str, waiting: Waiting) -> str:
     return ""
 
 
+def _written(context: Context, folder: str) -> bytes | None:
+    """Return the findings that the job wrote; None while there are none, and while the cluster can't be reached."""
+    try:
+        return context.login_node.folders.look([folder], [node.FINDINGS_NAME])[folder][node.FINDINGS_NAME].data
+    except ClusterError:
+        return None
+
+
 def _state(context: Context, job_id: str) -> tuple[str, str]:
     """Ask squeue for one job; a squeue that does not answer counts as one that still waits."""
     try:
-        answer = context.run("squeue", "-h", "-j", job_id, "-o", "%T|%r")
+        answer = context.ask("squeue", "-h", "-j", job_id, "-o", "%T|%r")
     except CommandError as problem:
         return "unknown", str(problem)
     if answer.exit_code != 0:
@@ -190,10 +204,10 @@ def _until(condition: Callable[[], bool], waiting: Waiting, *, seconds: float = 
     return True
 
 
-def _report(place: Path) -> dict[str, Any] | None:
+def _report(context: Context, folder: str) -> dict[str, Any] | None:
     try:
-        value = json.loads((place / node.FINDINGS_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(_written(context, folder) or b"")
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 
@@ -209,10 +223,10 @@ def _findings(report: dict[str, Any]) -> Iterator[Finding]:
             raise NeuroflowError(f"what the node wrote can't be read: {row} ({problem})") from problem
 
 
-def _answers(told: node_checks.Told, host: str, waiting: Waiting) -> Iterator[Finding]:
+def _answers(context: Context, told: node_checks.Told, host: str, waiting: Waiting) -> Iterator[Finding]:
     """Look for the files that the node wrote back."""
-    for key, folder in told.folders.items():
-        answer = node_checks.nonce_file(folder, told.nonce, by="node")
+    for key, folder in shared_folders(context).items():
+        answer = node_checks.nonce_file(str(folder), told.nonce, by="node")
         if _until(answer.exists, waiting):
             continue
         words = f"paths.{key} ({folder}): what {host} wrote there can't be seen here"
@@ -228,13 +242,14 @@ def _clock(told: node_checks.Told, report: dict[str, Any], *, now: float) -> Ite
     yield _own(found or well(f"the clock of {host} agrees with this one"))
 
 
-def _kept(context: Context, place: Path, job_id: str) -> Path:
+def _kept(context: Context, folder: str, job_id: str) -> Path:
     """Keep the log of a job that failed, and return where."""
     log = context.config.logs_dir / f"doctor-{job_id}.log"
-    parts = [path.read_bytes() for path in sorted(place.glob("*_log.*"))]
-    with suppress(OSError):
+    names = [f"{folder}/{job_id}_0_log.{kind}" for kind in ("err", "out")]
+    with suppress(OSError, ClusterError):
+        ends = context.login_node.folders.tails(names, limit_bytes=_LOG_BYTES)
         log.parent.mkdir(mode=0o700, exist_ok=True)
-        log.write_bytes(b"".join(parts))
+        log.write_bytes(b"".join(ends[name].data or b"" for name in names))
     return log
 
 

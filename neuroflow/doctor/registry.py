@@ -10,12 +10,14 @@ from neuroflow.doctor import (
     files,
     folders,
     host,
+    image_identity,
     node_checks,
     redis_server,
     runner,
     slurm,
     slurm_jobs,
     space,
+    ssh,
     tools,
 )
 from neuroflow.doctor.check import Check, Kind
@@ -24,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     *configuration.CHECKS,
     *folders.CHECKS,
     *space.CHECKS,
+    *ssh.CHECKS,
     *database.CHECKS,
     *redis_server.CHECKS,
     *clock.CHECKS,
@@ -31,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     *slurm_jobs.CHECKS,
     *files.CHECKS,
     *containers.CHECKS,
+    *image_identity.CHECKS,
     *tools.CHECKS,
     *host.CHECKS,
 )

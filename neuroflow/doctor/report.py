@@ -123,13 +123,20 @@ in order, or was skipped, has its check's name for a code.
 
 **Before the first submission** of a SLURM site the quick checks (those that ask neither SLURM nor an image) run by
 themselves when `neuroflow up`, `run worker`, `workflow run` or `tick` starts; their errors keep it from starting, with
-exit code 8. Once a run has been submitted, they are never asked again, so that a restart always finds its jobs:
-`--no-doctor`, or `doctor.before_first_submission: false`, leaves them out. A worker that is started by `celery` itself
-does not ask them.
+exit code 8. For a cluster behind SSH they connect to the login node. Once a run has been submitted, they are never
+asked again, so that a restart always finds its jobs: `--no-doctor`, or `doctor.before_first_submission: false`, leaves
+them out. A worker that is started by `celery` itself does not ask them.
 
 **On a node**: `--node` submits one job of one core by the very script, Python and set-up lines of all jobs, with the
-account, partition and QOS of the largest pipeline; `--partition` names another one. It is cancelled when you interrupt
-it, or when it does not end within `doctor.node_timeout_seconds`. Run it once for each partition that you use.
+account, partition (`auto` too) and QOS of the largest pipeline; `--partition` names another one. It is cancelled when
+you interrupt it, or when it does not end within `doctor.node_timeout_seconds`. Run it once for each partition that you
+use.
+
+**A cluster behind SSH** (`cluster.transport: ssh`): SLURM's commands are asked on the login node; database, Redis,
+logs and this machine's folders are looked at here. Images, runtime, licence, templates and a heuristic of the jobs are
+the cluster's: they are `skipped` here, and looked at by `--node`, whose job has its folder in `cluster.ssh.state_dir`.
+That folders are the same ones by both names is proved by a file that is written here and looked for there, for those
+that `cluster.ssh.paths` gives another name, and for `paths.bids_root` where conversions are made in the worker.
 
 What is not looked at: programs of the site that end processes on its login nodes, and purges of old files.
 TemplateFlow: the images that QSIPrep loads are looked for; what a reconstruction of your own needs is not known.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from neuroflow.adapters import get_adapter
@@ -10,9 +9,10 @@ from neuroflow.adapters.base import RunRequest
 from neuroflow.adapters.versions import tool_version
 from neuroflow.cluster.request import JobRequest
 from neuroflow.config import NeuroflowConfig
-from neuroflow.domain import ContainerRun, Level, Resources, SiteLimits
-from neuroflow.orchestrator.limits import effective_limits
-from neuroflow.orchestrator.placement import clipped
+from neuroflow.config.partitions import AUTO, containers_in
+from neuroflow.doctor.check import Context
+from neuroflow.domain import ContainerRun, Level, Resources
+from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.registry import Pipeline, get_registry
 
 SUBJECT, SESSION = "doctor", "doctor"
@@ -29,21 +29,29 @@ def on_cluster(config: NeuroflowConfig) -> list[Pipeline]:
     return [pipeline for pipeline in enabled(config) if pipeline.where == "cluster"]
 
 
-def container_of(config: NeuroflowConfig, pipeline: Pipeline, *, folder: Path | None = None) -> ContainerRun:
+def works_here(context: Context, pipeline: Pipeline) -> bool:
+    """Tell whether a pipeline's tool can be tried on the machine that looks, as far as its files go."""
+    if context.on_node:
+        return pipeline.where == "cluster"
+    return pipeline.where == "worker" or not context.config.cluster.is_remote
+
+
+def container_of(context: Context, pipeline: Pipeline, *, folder: Path | None = None) -> ContainerRun:
     """Build a pipeline's command as for a run.
 
     Args:
-        config: the configuration.
+        context: what checks are given.
         pipeline: the pipeline.
         folder: where the work and output folders lie; None: below paths.work_root.
 
     Raises:
         AdapterError: when the configuration does not allow one.
     """
-    where = folder or config.paths.work_root / pipeline.name / TOKEN
+    config = context.config
+    place = Place.of(config, where="worker" if pipeline.where == "worker" else config.cluster.kind)
+    where = folder or Path(place.name(config.paths.work_root)) / pipeline.name / TOKEN
     settings = pipeline.settings
     session = None if pipeline.level is Level.SUBJECT else SESSION
-    on_nodes = config.cluster.python if config.cluster.kind == "slurm" and pipeline.where == "cluster" else None
     request = RunRequest(
         run_id=0,
         token=TOKEN,
@@ -51,32 +59,34 @@ def container_of(config: NeuroflowConfig, pipeline: Pipeline, *, folder: Path | 
         subject=SUBJECT,
         session=session,
         sessions=(SESSION,),
-        source_path=str(config.paths.dicom_root),
+        source_path=place.name(config.paths.dicom_root),
         resources=pipeline.resources,
         settings=settings,
         image=settings.image,
         version=tool_version(pipeline.name, image=settings.image, version=settings.version),
         runtime=settings.runtime or config.containers.runtime,
-        paths=config.paths,
-        containers=config.containers,
+        paths=place.paths(),
+        containers=containers_in(config.containers, config.cluster, partition=_partition(context, pipeline)),
         work_dir=str(where / "work"),
         output_dir=str(where / "out"),
-        attempt_folder=str(config.attempts_dir / TOKEN),
-        python=on_nodes or sys.executable,
+        attempt_folder=place.attempt_folder(TOKEN),
+        python=place.python,
+        is_remote=place.is_remote,
         ignore=config.discovery.ignore,
     )
     return get_adapter(pipeline.name).build(request)
 
 
-def request_of(config: NeuroflowConfig, pipeline: Pipeline, site: SiteLimits) -> Resources:
-    """Return what a pipeline's first attempt would ask for: no more than the site takes."""
-    own = pipeline.settings
-    partition, qos = own.partition or config.cluster.partition, own.qos or config.cluster.qos
-    return clipped(pipeline.resources, effective_limits(config.cluster.limits, site, partition=partition, qos=qos))
+def _partition(context: Context, pipeline: Pipeline) -> str | None:
+    """Return the partition whose container settings hold: on a node the job's own one, else the one that is named."""
+    if context.on_node:
+        return context.environ.get("SLURM_JOB_PARTITION")
+    named = pipeline.settings.partition or context.config.cluster.partition
+    return None if named == AUTO else named
 
 
-def job_of(config: NeuroflowConfig, pipeline: Pipeline, site: SiteLimits) -> JobRequest:
-    """Return a pipeline's job; its command is left out, which the script does not hold."""
+def job_of(context: Context, pipeline: Pipeline, request: Resources) -> JobRequest:
+    """Return a pipeline's job with a request; its command is not in the script, and left out."""
     nothing = ContainerRun(
         pipeline=pipeline.name,
         runtime="host",
@@ -92,12 +102,13 @@ def job_of(config: NeuroflowConfig, pipeline: Pipeline, site: SiteLimits) -> Job
         owned=(),
         outputs=(),
     )
+    config = context.config
     return JobRequest(
         token=TOKEN,
-        folder=str(config.attempts_dir / TOKEN),
+        folder=Place.of(config, where=config.cluster.kind).attempt_folder(TOKEN),
         pipeline=pipeline.name,
         scope=f"sub-{SUBJECT}",
-        resources=request_of(config, pipeline, site),
+        resources=request,
         exclude_nodes=(),
         command=("true",),
         run=nothing,

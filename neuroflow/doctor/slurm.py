@@ -48,7 +48,7 @@ def _commands(context: Context) -> Iterator[Finding]:
     version = ""
     for program in wanted:
         try:
-            answer = context.run(program, "--version")
+            answer = context.ask(program, "--version")
         except CommandError as problem:
             missing.append(NO_COMMAND.seen(f"{program}: {problem}"))
             continue
@@ -63,7 +63,7 @@ def _commands(context: Context) -> Iterator[Finding]:
 
 def _controller(context: Context) -> Iterator[Finding]:
     try:
-        answer = context.run("scontrol", "ping")
+        answer = context.ask("scontrol", "ping")
     except CommandError as problem:
         yield DOWN.seen(str(problem))
         return
@@ -75,7 +75,7 @@ def _controller(context: Context) -> Iterator[Finding]:
 
 def _accounting(context: Context) -> Iterator[Finding]:
     try:
-        answer = context.run("sacct", "-X", "-n", "-S", "now-1minutes", "-o", "JobID")
+        answer = context.ask("sacct", "-X", "-n", "-S", "now-1minutes", "-o", "JobID")
     except CommandError as problem:
         yield NO_ACCOUNTING.seen(str(problem))
         return
@@ -92,7 +92,9 @@ def has_accounting(context: Context) -> str:
 
 
 CHECKS = (
-    Check("slurm", TOPIC, "its commands", _commands, (NO_COMMAND, OLD), applies=on_slurm),
+    Check(
+        "slurm", TOPIC, "its commands", _commands, (NO_COMMAND, OLD), needs=("configuration", "ssh"), applies=on_slurm
+    ),
     Check("slurm-controller", TOPIC, "the controller", _controller, (DOWN,), needs=("slurm",), applies=on_slurm),
     Check(
         "slurm-accounting",

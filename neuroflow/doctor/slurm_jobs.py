@@ -7,11 +7,12 @@ from datetime import timedelta
 
 from neuroflow.cluster.answers import is_passing
 from neuroflow.cluster.submit import script_text
-from neuroflow.doctor.check import Check, Context, Finding, error, moment, on_slurm, skipped, warning, well
-from neuroflow.doctor.sample import job_of, on_cluster, request_of
+from neuroflow.config.partitions import job_settings
+from neuroflow.doctor.check import Check, Context, Finding, Severity, error, moment, on_slurm, skipped, warning, well
+from neuroflow.doctor.sample import job_of, on_cluster
 from neuroflow.doctor.slurm import TOPIC
 from neuroflow.domain import Resources
-from neuroflow.errors import ClusterError, CommandError
+from neuroflow.errors import ClusterError, CommandError, HostUnreachable, PlacementError
 from neuroflow.orchestrator.limits import submit_limits
 from neuroflow.orchestrator.registry import Pipeline
 
@@ -25,6 +26,12 @@ REFUSED = error(
     mend="correct account, partition, qos, gpus and limits under `cluster` or pipelines.{pipeline}: "
     "`sacctmgr show assoc user=$USER format=account,partition,qos` and `sinfo -o '%P %l %c %m %G %f'` list "
     "what there is",
+)
+NO_PARTITION = error(
+    "slurm-no-partition",
+    "`partition: auto` finds no partition that takes the jobs of a pipeline",
+    why="its first run would fail before it is submitted, and the pipeline be held",
+    mend="{hint}",
 )
 CUT = warning(
     "slurm-request-cut",
@@ -48,41 +55,51 @@ MAINTENANCE = warning(
 
 
 def _accepted(context: Context) -> Iterator[Finding]:
-    config = context.config
-    found = []
-    for pipeline in on_cluster(config):
-        try:
-            script = script_text(job_of(config, pipeline, context.site), config.cluster)
-            # The very script that would be submitted; nothing is.
-            answer = context.run("sbatch", "--test-only", input=script)
-        except ClusterError as problem:
-            if isinstance(problem, CommandError) and problem.timed_out:
-                yield skipped(f"{pipeline.name}: SLURM does not answer at present: {problem}")
-                continue
-            found.append(REFUSED.seen(f"{pipeline.name}: {problem}", pipeline=pipeline.name))
-            continue
-        said = " / ".join(line.strip() for line in answer.stderr.splitlines() if line.strip())
-        if answer.exit_code != 0 and is_passing(answer.stderr):
-            yield skipped(f"{pipeline.name}: SLURM takes no job at present: {said}")
-        elif answer.exit_code != 0:
-            found.append(REFUSED.seen(f"{pipeline.name} ({_asked(context, pipeline)}): {said}", pipeline=pipeline.name))
-        else:
-            yield well(f"{pipeline.name} ({_asked(context, pipeline)}) would be taken")
-    yield from found
-    if not on_cluster(config):
+    pipelines = on_cluster(context.config)
+    found = [finding for pipeline in pipelines for finding in _would_be_taken(context, pipeline)]
+    yield from sorted(found, key=lambda one: one.severity is Severity.ERROR)
+    if not pipelines:
         yield skipped("no pipeline sends jobs to SLURM")
 
 
-def _asked(context: Context, pipeline: Pipeline) -> str:
-    own, site = pipeline.settings, context.config.cluster
+def _would_be_taken(context: Context, pipeline: Pipeline) -> Iterator[Finding]:
+    name = pipeline.name
+    try:
+        job = job_of(context, pipeline, context.places.placed(pipeline, pipeline.resources))
+        # The very script that would be submitted; nothing is.
+        answer = context.ask("sbatch", "--test-only", input=script_text(job, context.config.cluster))
+    except PlacementError as problem:
+        hint = problem.hint or f"change the request under pipelines.{name}"
+        yield skipped(f"{name}: {problem}") if problem.transient else NO_PARTITION.seen(str(problem), hint=hint)
+        return
+    except ClusterError as problem:
+        silent = isinstance(problem, CommandError) and problem.returncode is None
+        if silent or isinstance(problem, HostUnreachable):
+            yield skipped(f"{name}: SLURM does not answer at present: {problem}")
+        else:
+            yield REFUSED.seen(f"{name}: {problem}", pipeline=name)
+        return
+    said = " / ".join(line.strip() for line in answer.stderr.splitlines() if line.strip())
+    asked = _asked(context, pipeline, job.resources)
+    if answer.exit_code == 0:
+        yield well(f"{name} ({asked}) would be taken")
+    elif is_passing(answer.stderr):
+        yield skipped(f"{name}: SLURM takes no job at present: {said}")
+    else:
+        yield REFUSED.seen(f"{name} ({asked}): {said}", pipeline=name)
+
+
+def _asked(context: Context, pipeline: Pipeline, request: Resources) -> str:
+    own = job_settings(context.config.cluster, pipeline.settings, partition=request.partition or None)
     placed = {
-        "account": own.account or site.account,
-        "partition": own.partition or site.partition,
-        "qos": own.qos or site.qos,
-        "constraint": site.constraint,
+        "account": own.account,
+        "partition": own.partition,
+        "qos": own.qos,
+        "constraint": own.constraint,
+        "gres": own.gres,
     }
     where = [f"{name} {value}" for name, value in placed.items() if value]
-    return ", ".join([*where, _request(request_of(context.config, pipeline, context.site))])
+    return ", ".join([*where, _request(request)])
 
 
 def _request(resources: Resources) -> str:
@@ -91,26 +108,25 @@ def _request(resources: Resources) -> str:
 
 
 def _sizes(context: Context) -> Iterator[Finding]:
-    config = context.config
-    found: list[Finding] = []
-    for pipeline in on_cluster(config):
-        name, own = pipeline.name, pipeline.settings
-        granted = request_of(config, pipeline, context.site)
-        if granted != pipeline.resources:
-            found.append(
-                CUT.seen(f"{name} asks for {_request(pipeline.resources)}, and gets {_request(granted)}", pipeline=name)
-            )
-        limits = submit_limits(
-            context.site,
-            account=own.account or config.cluster.account,
-            partition=own.partition or config.cluster.partition,
-            qos=own.qos or config.cluster.qos,
-        )
-        lowest = min(limits, key=lambda one: one.number, default=None)
-        if lowest is not None and pipeline.max_concurrent > lowest.number:
-            words = f"workflow.max_concurrent.{name} is {pipeline.max_concurrent}, {lowest.whose} is {lowest.number}"
-            found.append(LIMIT.seen(words, pipeline=name))
+    found = [finding for pipeline in on_cluster(context.config) for finding in _size(context, pipeline)]
     yield from found or [well("every request is within the limits of its partition and account")]
+
+
+def _size(context: Context, pipeline: Pipeline) -> Iterator[Finding]:
+    name, asked = pipeline.name, pipeline.resources
+    try:
+        granted = context.places.placed(pipeline, asked)
+    except PlacementError as problem:  # which `slurm-jobs` tells of
+        yield skipped(f"{name}: {problem}")
+        return
+    if any(getattr(granted, part) < getattr(asked, part) for part in ("cpus", "memory_mb", "time_minutes")):
+        yield CUT.seen(f"{name} asks for {_request(asked)}, and gets {_request(granted)}", pipeline=name)
+    where = context.places.of(pipeline, granted)
+    limits = submit_limits(context.site, account=where.account, partition=where.partition, qos=where.qos)
+    lowest = min(limits, key=lambda one: one.number, default=None)
+    if lowest is not None and pipeline.max_concurrent > lowest.number:
+        words = f"workflow.max_concurrent.{name} is {pipeline.max_concurrent}, {lowest.whose} is {lowest.number}"
+        yield LIMIT.seen(words, pipeline=name)
 
 
 def _maintenance(context: Context) -> Iterator[Finding]:
@@ -134,7 +150,7 @@ CHECKS = (
         TOPIC,
         "each pipeline's job is accepted (sbatch --test-only)",
         _accepted,
-        (REFUSED,),
+        (REFUSED, NO_PARTITION),
         needs=_NEEDS,
         applies=on_slurm,
         seconds=180,

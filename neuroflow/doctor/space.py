@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from neuroflow.cluster.transport import CompletedCommand
-from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
+from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well, where_jobs_see_it
 from neuroflow.doctor.folders import folders
 from neuroflow.doctor.mounts import existing
 from neuroflow.errors import CommandError
@@ -87,6 +87,9 @@ def _size(count: float) -> str:
 
 
 def _apart(context: Context) -> Iterator[Finding]:
+    if reason := where_jobs_see_it(context):
+        yield skipped(reason)
+        return
     places = {key: existing(folder) for key, folder in folders(context).items()}
     work = places["work_root"].stat().st_dev
     apart = [key for key in ("bids_root", "derivatives_root") if places[key].stat().st_dev != work]

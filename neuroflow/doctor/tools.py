@@ -17,7 +17,7 @@ from neuroflow.cluster.transport import CompletedCommand
 from neuroflow.config.disk import exists
 from neuroflow.config.fields import IMAGE_FILE
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
-from neuroflow.doctor.containers import IMAGE_RUNTIMES, TOPIC, buildable
+from neuroflow.doctor.containers import IMAGE_RUNTIMES, TOPIC, buildable, elsewhere
 from neuroflow.doctor.files import BAD_HEURISTIC, conversion_is_on, heuristic_file
 from neuroflow.doctor.mounts import existing
 from neuroflow.doctor.sample import container_of
@@ -65,6 +65,7 @@ _IMPORT = (
 def _images(context: Context) -> Iterator[Finding]:
     for pipeline, run in buildable(context):
         yield _not_runnable(context, run) or _run(context, pipeline, run)
+    yield from elsewhere(context)
 
 
 def _not_runnable(context: Context, run: ContainerRun) -> Finding | None:
@@ -131,7 +132,7 @@ def ask_tool(
         CommandError: when it could not be started, failed, or did not end in time.
     """
     with _folders(context) as folder:
-        run = container_of(context.config, pipeline, folder=folder)
+        run = container_of(context, pipeline, folder=folder)
         asked = replace(
             run,
             arguments=words,

@@ -22,6 +22,7 @@ from neuroflow.sif import read_sif_header
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from neuroflow.config import NeuroflowConfig
     from neuroflow.core.state import StateManager
     from neuroflow.orchestrator.registry import Pipeline
     from neuroflow.orchestrator.services import Services
@@ -53,8 +54,13 @@ class PipelineImage:
 
 def configured_image(services: Services, pipeline: Pipeline) -> PipelineImage | None:
     """Return the image that a pipeline's attempts are made with, None on the host or where none is set."""
+    return image_of(services.config, pipeline)
+
+
+def image_of(config: NeuroflowConfig, pipeline: Pipeline) -> PipelineImage | None:
+    """Return what a configuration says of a pipeline's image, None on the host or where none is set."""
     settings = pipeline.settings
-    runtime = settings.runtime or services.config.containers.runtime
+    runtime = settings.runtime or config.containers.runtime
     if runtime == "host" or settings.image is None:
         return None
     return PipelineImage(pipeline.name, runtime, settings.image, settings.image_digest)

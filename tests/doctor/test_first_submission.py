@@ -16,17 +16,27 @@ from tests.doctor.test_command import doctor
 from tests.support.states import add_session, open_run, submit
 
 
+def flaw(patient: Patient) -> None:
+    (patient.folder / "heuristic.py").write_text("x = 1\n")
+
+
+def mend(patient: Patient) -> None:
+    (patient.folder / "heuristic.py").write_text("def infotodict(seqinfo): ...\n")
+
+
 @pytest.fixture
 def database(patient: Patient) -> Iterator[Database]:
-    """A SLURM site with one error: an open state folder."""
+    """A SLURM site with one error: a heuristic that is none."""
     tools = {"program": ["/bin/true"]}
     names = ("bids_conversion", "qsiprep", "qsirecon", "qsiparc")
     patient.write(
         cluster={"kind": "slurm"},
         pipelines={name: {**tools, **({"version": "26.0.0"} if name.startswith("qsi") else {})} for name in names},
     )
+    flaw(patient)
+    patient.content["pipelines"]["bids_conversion"]["heuristic"] = str(patient.folder / "heuristic.py")
+    patient.write()
     made = patient.make_database()
-    (patient.folder / "state_dir").chmod(0o777)
     yield made
     made.close()
 
@@ -36,14 +46,14 @@ def test_an_error_keeps_it_from_starting_and_is_named_with_what_mends_it(patient
         refuse_unless_ready(patient.config())
     assert error.value.exit_code == 8
     assert "nothing was submitted yet, and one thing has to be mended first" in str(error.value)
-    assert f"mend: chmod o-w {patient.folder}/state_dir" in str(error.value)
+    assert f"mend: edit {patient.folder}/heuristic.py" in str(error.value)
     assert "`neuroflow doctor`" in error.value.hint
 
 
 def test_once_it_is_mended_it_starts_and_is_not_asked_again(
     patient: Patient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (patient.folder / "state_dir").chmod(0o700)
+    mend(patient)
     refuse_unless_ready(patient.config())
     passed = StateManager(database).get_value(PASSED_KEY)
     assert passed is not None
@@ -53,9 +63,9 @@ def test_once_it_is_mended_it_starts_and_is_not_asked_again(
 
 
 def test_another_configuration_is_asked_anew(patient: Patient, database: Database) -> None:
-    (patient.folder / "state_dir").chmod(0o700)
+    mend(patient)
     refuse_unless_ready(patient.config())
-    (patient.folder / "state_dir").chmod(0o777)
+    flaw(patient)
     refuse_unless_ready(patient.config())
     patient.write(celery={"max_retries": 9})
     with pytest.raises(NotReadyError):
@@ -94,7 +104,7 @@ def test_the_configuration_can_switch_it_off(patient: Patient, database: Databas
 @pytest.mark.parametrize("command", [("up",), ("run", "worker"), ("workflow", "run"), ("tick",)], ids=" ".join)
 def test_what_starts_work_asks_it(patient: Patient, database: Database, command: tuple[str, ...]) -> None:
     error = doctor(patient, *command[1:], command=command[0], code=8).stderr
-    assert "state-writable-by-others" in error
+    assert "heuristic-broken" in error
 
 
 @pytest.mark.parametrize("command", [("workflow", "run", "--dry-run"), ("tick", "--no-doctor"), ("status",)])

@@ -16,8 +16,8 @@ import pytest
 import neuroflow
 from neuroflow.doctor import node_job
 from neuroflow.doctor.check import Finding
-from neuroflow.doctor.node import read_config, write_config
-from neuroflow.doctor.node_checks import Told, write_told
+from neuroflow.doctor.node import CONFIG_NAME, config_file, read_config
+from neuroflow.doctor.node_checks import TOLD_NAME, Told, told_file
 from neuroflow.doctor.node_job import Waiting, look_at_node, not_asked
 from neuroflow.doctor.registry import NODE_CHECKS
 from neuroflow.errors import NeuroflowError
@@ -153,6 +153,24 @@ def test_a_partition_that_there_is_not(on_slurm: Patient) -> None:
     assert (found.code, "nosuch" in found.what or "partition" in found.what) == ("node-refused", True)
 
 
+def test_a_partition_that_is_chosen(on_slurm: Patient, slurm: Slurm) -> None:
+    # The tiny job goes where the largest pipeline's would: none of the short one's two minutes is enough for that.
+    on_slurm.write(cluster={"partition": "auto", "partitions": {slurm.partition: {}, slurm.short_partition: {}}})
+    on_slurm.write(cluster={"account": None})
+    on_slurm.content["cluster"]["partitions"][slurm.partition] = {"account": slurm.account}
+    on_slurm.write()
+    found = look(on_slurm, "node-version", "node-job")
+    assert bad(found) == []
+    assert f"in partition {slurm.partition}: " in next(one.what for one in found if one.check == "node-job")
+
+
+@pytest.mark.provokes("node-refused")
+def test_a_request_that_no_partition_takes(on_slurm: Patient, slurm: Slurm) -> None:
+    on_slurm.write(cluster={"partition": "auto", "partitions": {slurm.short_partition: {}}})
+    [found] = look(on_slurm, "node-version")
+    assert (found.code, "no partition takes a job of qsiprep" in found.what) == ("node-refused", True)
+
+
 @pytest.mark.provokes("node-not-asked")
 def test_folders_that_can_not_be_made(patient: Patient) -> None:
     patient.content["paths"]["bids_root"] = "/proc/neuroflow"
@@ -188,15 +206,15 @@ def test_findings_of_another_release_are_read_as_far_as_they_can_be() -> None:
 
 def test_the_node_gets_no_secrets(patient: Patient) -> None:
     patient.write(redis={"url": "redis://:geheim@h:1/0"}, database={"url": "postgresql://me:geheim@h/x"})
-    write_config(patient.folder, patient.config())
-    file = patient.folder / "config.json"
+    file = patient.folder / CONFIG_NAME
+    file.write_bytes(config_file(patient.config()))
     assert "geheim" not in file.read_text()
-    assert file.stat().st_mode & 0o077 == 0
     assert read_config(patient.folder).paths == patient.config().paths
 
 
 def test_the_node_sees_a_file_of_another_content(patient: Patient) -> None:
-    write_told(patient.folder, Told("1", 0, {"work_root": str(patient.folder)}, nonce="n"))
+    told = Told("1", 0, {"work_root": str(patient.folder)}, nonce="n")
+    (patient.folder / TOLD_NAME).write_bytes(told_file(told))
     (patient.folder / ".neuroflow-doctor-n-login").write_text("something else")
     environ: dict[str, Any] = {"NEUROFLOW_DOCTOR_FOLDER": str(patient.folder)}
     assert patient.codes("node-folders", checks=NODE_CHECKS, environ=environ) == ["node-other-folder"]

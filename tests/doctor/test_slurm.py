@@ -99,7 +99,6 @@ def test_an_old_release(on_slurm: Patient, monkeypatch: pytest.MonkeyPatch) -> N
         ({"partition": "nosuch"}, "nosuch"),
         ({"qos": "nosuch"}, "Invalid qos"),
         ({"gpus": 1}, "Invalid generic resource"),
-        ({"memory_mb": 900_000}, "not available"),
         ({"sbatch_lines": ["--no-such-option"]}, "unrecognized option"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -111,6 +110,31 @@ def test_what_slurm_refuses_of_one_pipeline(on_slurm: Patient, changes: dict[str
     assert bad[0].what.startswith("qsirecon (")
     assert said in bad[0].what
     assert "pipelines.qsirecon" in bad[0].mend
+
+
+def test_a_partition_that_is_chosen_for_each_request(on_slurm: Patient, slurm: Slurm) -> None:
+    short = {"partition": "auto", "time_minutes": 1, "memory_mb": 500, "cpus": 1}
+    on_slurm.write(cluster={"partition": "auto"}, pipelines={"qsiparc": short})
+    said = {one.what.split()[0]: one.what for one in on_slurm.look("slurm-jobs", "slurm-limits")}
+    assert on_slurm.codes("slurm-jobs", "slurm-limits") == []
+    assert f"partition {slurm.partition}, " in said["qsiprep"]
+    assert f"partition {slurm.short_partition}, " in said["qsiparc"]
+
+
+@pytest.mark.provokes("slurm-no-partition")
+def test_a_request_that_no_partition_takes(on_slurm: Patient) -> None:
+    on_slurm.write(cluster={"partition": "auto"}, pipelines={"qsirecon": {"cpus": 5000}})
+    [found] = [one for one in on_slurm.look("slurm-jobs", "slurm-limits") if one.severity == "error"]
+    assert found.code == "slurm-no-partition"
+    assert "no partition takes a job of qsirecon (5000 cores" in found.what
+    assert "pipelines.qsirecon" in found.mend
+
+
+@pytest.mark.provokes("slurm-refuses")
+def test_what_a_partitions_own_settings_ask_for(on_slurm: Patient, slurm: Slurm) -> None:
+    on_slurm.write(cluster={"partitions": {slurm.partition: {"qos": "nosuch"}}})
+    assert on_slurm.codes("slurm-jobs") == ["slurm-refuses"] * 3
+    assert f"partition {slurm.partition}, qos nosuch, " in next(one.what for one in on_slurm.seen if one.mend)
 
 
 @pytest.mark.provokes("slurm-refuses")
@@ -138,6 +162,12 @@ def test_a_request_above_the_partitions_limit(on_slurm: Patient, slurm: Slurm) -
     on_slurm.write(pipelines={"qsiparc": {"partition": slurm.short_partition}})
     [found] = on_slurm.look("slurm-limits")
     assert (found.code, "120 min, and gets 2 cores, 8000 MiB, 2 min" in found.what) == ("slurm-request-cut", True)
+
+
+@pytest.mark.provokes("slurm-request-cut")
+def test_a_request_above_the_largest_node(on_slurm: Patient) -> None:
+    on_slurm.write(pipelines={"qsirecon": {"memory_mb": 900_000}})
+    assert on_slurm.codes("slurm-jobs", "slurm-limits") == ["slurm-request-cut"]
 
 
 @pytest.mark.provokes("slurm-submit-limit")
