@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from neuroflow.cluster import claim
+from neuroflow.cluster.job import JOB_NAME
 from neuroflow.cluster.publish import has_begun
 from neuroflow.cluster.quarantine import FOLDER_NAME as QUARANTINE
 from neuroflow.cluster.quarantine import OUTPUT_PREFIX
@@ -228,9 +228,9 @@ class Keeper:
         if item.kind != "work" or item.run_id is None:
             return
         for attempt in self.services.state.attempts_of(item.run_id):
-            folder = Path(attempt.folder)
-            if folder.is_dir():
-                claim.fence(folder)
+            folders = self.services.folders(attempt.where)
+            if folders.look([attempt.folder], [JOB_NAME])[attempt.folder][JOB_NAME].data is not None:
+                folders.fence([attempt.folder])
 
 
 def _trash(root: Path, names: Sequence[str]) -> Iterator[Leftover]:

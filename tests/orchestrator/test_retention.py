@@ -276,6 +276,7 @@ def test_replaced_results_go_once_their_successor_has_completed(services: Servic
 
 def test_a_job_that_may_be_left_is_fenced_before_its_work_directory_goes(services: Services) -> None:
     attempt = make(services, "01")
+    (Path(attempt.folder) / "job.json").write_text("{}", encoding="utf-8")
     end(services, attempt, FailureClass.NODE)
     pass_days(services, 31)
     delete(services)
