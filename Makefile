@@ -1,5 +1,5 @@
-# make check   linters and the fast tests: no services, under a minute
-# make test    everything, with SLURM, Apptainer, Redis and PostgreSQL where this machine can have them
+# make check   linters and the fast tests: no services, about a minute
+# make test    everything, with SLURM, Apptainer, Redis, PostgreSQL and sshd where this machine can have them
 # make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (six minutes)
 # make soak    `neuroflow up` for an hour while its children are killed at random (an hour and some minutes)
 # make demo    a phantom scanner and the whole way through it on this machine
@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SERVICE_MARKS := slurm apptainer redis postgres ssh
+FAST := not slow $(SERVICE_MARKS:%=and not %)
 COVERAGE_FLOOR := 80
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -39,7 +40,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -n auto -m "not slow $(SERVICE_MARKS:%=and not %)"
+	$(BIN)/python -m pytest -n auto -m "$(FAST)"
 
 # Root on Debian can have all of them. Anyone else keeps what is there; the tests say what they skip.
 services:
@@ -51,7 +52,8 @@ services:
 	fi
 
 test: venv services lint
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+	$(BIN)/python -m pytest -n auto -m "$(FAST)" --cov --cov-report=
+	$(BIN)/python -m pytest -m "not ($(FAST))" --cov --cov-append --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 chaos: venv services
 	NEUROFLOW_REQUIRE=slurm,redis NEUROFLOW_TEST_CHAOS=long $(BIN)/python -m pytest -v tests/chain/test_chaos.py
