@@ -25,6 +25,7 @@ QOS_COMMAND = ("sacctmgr", "-nP", "show", "qos", f"format={','.join(_QOS_FIELDS)
 _SETTING = re.compile(r"^(\w+)\s*=\s*(\d{1,18})(?:\s+sec)?\s*$", re.ASCII | re.MULTILINE)
 _FIELD = re.compile(r"(?:^|\s)(\w+)=(\S*)", re.ASCII)
 _TIME = re.compile(r"(?:(\d{1,9})-)?(\d{1,9})(?::(\d{1,2}))?(?::(\d{1,2}))?", re.ASCII)
+_OTHER_PREEMPTION = re.compile(r"^PreemptType\s*=\s*(?:preempt/)?(?:qos|none)\s*$", re.MULTILINE)
 _LATEST_SECONDS = 253402300800  # the year 10000: later moments can't be shown
 _MINUTES_PER_DAY = 24 * 60
 
@@ -35,6 +36,7 @@ class ConfigLimits(NamedTuple):
     max_array_size: int | None
     max_job_count: int | None
     min_job_age_seconds: int | None
+    preempts_by_tier: bool
 
 
 def associations_command(user: str) -> tuple[str, ...]:
@@ -45,7 +47,9 @@ def associations_command(user: str) -> tuple[str, ...]:
 def parse_config(text: str) -> ConfigLimits:
     """Read `scontrol show config`."""
     found = {name: int(number) for name, number in _SETTING.findall(text)}
-    return ConfigLimits(found.get("MaxArraySize"), found.get("MaxJobCount"), found.get("MinJobAge"))
+    # https://slurm.schedmd.com/slurm.conf.html#OPT_PreemptType
+    by_tier = _OTHER_PREEMPTION.search(text) is None
+    return ConfigLimits(found.get("MaxArraySize"), found.get("MaxJobCount"), found.get("MinJobAge"), by_tier)
 
 
 def parse_partitions(text: str) -> tuple[dict[str, PartitionLimits], dict[str, str]]:
@@ -168,6 +172,7 @@ def gathered(
         max_array_size=controller.max_array_size,
         max_job_count=controller.max_job_count,
         min_job_age_seconds=controller.min_job_age_seconds,
+        preempts_by_tier=controller.preempts_by_tier,
         partitions=None if partitions is None else limits,
         nodes=None if nodes is None else parse_nodes(nodes),
         groups=None if groups is None else tuple(groups.split()),

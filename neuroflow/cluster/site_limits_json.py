@@ -29,6 +29,7 @@ def from_json(value: Mapping[str, Any]) -> SiteLimits:
         max_array_size=_whole(value.get("max_array_size")),
         max_job_count=_whole(value.get("max_job_count")),
         min_job_age_seconds=_whole(value.get("min_job_age_seconds")),
+        preempts_by_tier=value.get("preempts_by_tier") is not False,
         partitions=_by_name(PartitionLimits, value.get("partitions")),
         nodes=_nodes(value.get("nodes")),
         groups=_words(value.get("groups")),

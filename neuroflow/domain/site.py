@@ -80,6 +80,7 @@ class SiteLimits:
 
     max_array_size: int | None = None  # one more than the highest index
     max_job_count: int | None = None  # of all users
+    preempts_by_tier: bool = True  # and not by QOS, or never
     min_job_age_seconds: int | None = None  # how long squeue knows an ended job
     partitions: Mapping[str, PartitionLimits] | None = None
     nodes: Mapping[str, tuple[NodeGroup, ...]] | None = None  # by partition

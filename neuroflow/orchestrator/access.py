@@ -33,7 +33,11 @@ def _is_preemptible(site: SiteLimits, known: PartitionLimits, own: PartitionSett
     if own.preemptible is not None:
         return own.preemptible
     stops_jobs = bool(set(known.preempt_mode.split(",")) - _HARMLESS_MODES)
-    return stops_jobs and any(other.tier > known.tier for other in (site.partitions or {}).values())
+    return (
+        site.preempts_by_tier
+        and stops_jobs
+        and any(other.tier > known.tier for other in (site.partitions or {}).values())
+    )
 
 
 def _no_account(site: SiteLimits, job: JobSettings, known: PartitionLimits) -> str:

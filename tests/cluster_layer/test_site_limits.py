@@ -29,9 +29,10 @@ NODES_OF = {"long": "cn[001-100]", "capped": "cn[001-100]", "open": "gpu[1-4]"}
 
 
 def test_the_controllers_configuration() -> None:
-    assert parse_config(recorded("scontrol_config.txt")) == (1001, 10000, 60)
-    assert parse_config(recorded("scontrol_config_by_hand.txt")) == (10001, 150000, 300)
-    assert parse_config("") == (None, None, None)
+    assert parse_config(recorded("scontrol_config.txt")) == (1001, 10000, 60, True)
+    assert parse_config(recorded("scontrol_config_by_hand.txt")) == (10001, 150000, 300, True)
+    assert parse_config("") == (None, None, None, True)
+    assert not parse_config("PreemptMode             = REQUEUE\nPreemptType             = preempt/qos\n").preempts_by_tier
 
 
 def test_partitions() -> None:

@@ -116,6 +116,10 @@ class TestWhatIsAllowed:
         assert chosen(request(minutes=60)) == "short"
         assert chosen(request(minutes=60), preemptible=True) == "spot"
 
+    def test_where_quality_of_service_decides_tiers_stop_nobody(self) -> None:
+        by_qos = replace(SITE, preempts_by_tier=False)
+        assert chosen(request(minutes=60), places(by_qos)) == "spot"
+
     def test_the_configuration_knows_better_what_is_preemptible(self) -> None:
         own = {name: {} for name in SITE.partitions or {}}
         where = places(partitions={**own, "spot": {"preemptible": False}, "short": {"preemptible": True}})
