@@ -90,8 +90,6 @@ def _table_row(one: PartitionChoice) -> Iterator[str]:
         yield "      auto: false # by its name it is for tests, or for people at a terminal"
     if one.is_preemptible:
         yield "      preemptible: true # its jobs may be stopped for others'"
-    elif one.looks_preemptible:
-        yield "      preemptible: false # from `scontrol show config`: partitions don't preempt each other here"
     if one.qos is not None:
         yield f"      qos: {scalar(one.qos)} # the partition does not take your default QOS"
     yield from limit_lines(one.limits, indent=6)

@@ -35,7 +35,6 @@ class PartitionChoice:
     is_preemptible: bool
     refusal: str  # why the user can't send jobs there; empty where he can
     qos: str | None = None  # that jobs have to name there, where the default one is not allowed
-    looks_preemptible: bool = False  # to whoever knows the partitions only, and not how the cluster preempts
 
     @property
     def is_special(self) -> bool:
@@ -103,7 +102,6 @@ def _partition(facts: SlurmFacts, job: JobSettings) -> PartitionChoice:
         is_preemptible=_is_preemptible(facts, known, job),
         refusal=_state(known) or refused,
         qos=None if job.qos == asked.qos else job.qos,
-        looks_preemptible=_looks_preemptible(facts, job),
     )
 
 
@@ -137,10 +135,6 @@ def _is_preemptible(facts: SlurmFacts, known: PartitionLimits, job: JobSettings)
         return False
     if kind != "partition_prio" and _SOUNDS_PREEMPTIBLE.search(job.partition or ""):
         return True
-    return _looks_preemptible(facts, job)
-
-
-def _looks_preemptible(facts: SlurmFacts, job: JobSettings) -> bool:
     asked = refusal(facts.site, job, PartitionSettings(), preemptible_too=False)
     return asked != refusal(facts.site, job, PartitionSettings(), preemptible_too=True)
 

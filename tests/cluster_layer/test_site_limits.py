@@ -32,7 +32,7 @@ def test_the_controllers_configuration() -> None:
     assert parse_config(recorded("scontrol_config.txt")) == (1001, 10000, 60, True)
     assert parse_config(recorded("scontrol_config_by_hand.txt")) == (10001, 150000, 300, True)
     assert parse_config("") == (None, None, None, True)
-    assert not parse_config("PreemptMode             = REQUEUE\nPreemptType             = preempt/qos\n").preempts_by_tier
+    assert not parse_config("PreemptMode = REQUEUE\nPreemptType             = preempt/qos\n").preempts_by_tier
 
 
 def test_partitions() -> None:
