@@ -52,7 +52,8 @@ class Patient:
 
     def context(self, *, path: str | None = None, environ: Mapping[str, str] | None = None, **changes: Any) -> Context:
         """Return what checks are given; `path` takes the place of PATH."""
-        environ = dict(os.environ if environ is None else environ)
+        own = {name: value for name, value in os.environ.items() if not name.startswith("NEUROFLOW_")}
+        environ = dict(own if environ is None else environ)
         if path is not None:
             environ["PATH"] = path
         transport = LocalTransport(environ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ FINE = ("--only", "configuration", "--skip", "services")
 
 
 def doctor(patient: Patient, *arguments: str, code: int = 0, command: str = "doctor") -> Result:
-    result = CliRunner().invoke(cli, ["--config", str(patient.file), command, *arguments], color=False)
+    # The tests' own variables are none of neuroflow's: doctor would warn of them.
+    hidden = {name: None for name in os.environ if name.startswith("NEUROFLOW_")}
+    result = CliRunner().invoke(cli, ["--config", str(patient.file), command, *arguments], color=False, env=hidden)
     assert result.exit_code == code, (result.output, result.exception)
     return result
 
