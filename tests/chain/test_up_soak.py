@@ -106,14 +106,16 @@ def say(killer: UpKiller, event: str) -> None:
 
 
 def settle(killer: UpKiller) -> None:
-    """Wait until nothing is open, and nothing is due."""
+    """Wait until nothing is open, nothing is due, and every child is back."""
     killer.let_go()
     state = killer.services.state
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         opened = state.list_runs(open_only=True)
         idle = not opened and not state.open_attempts()
-        if idle and not plan_runs(state.snapshot(), killer.services.registry).proposals:
+        # The last strike may have come a moment ago.
+        well = all(one["state"] == "running" for one in killer.report().get("services", [{"state": ""}]))
+        if idle and well and not plan_runs(state.snapshot(), killer.services.registry).proposals:
             return
         assert killer.up.poll() is None, killer.tail()
         assert time.monotonic() < deadline, [(item.id, item.scope, item.status, item.reason) for item in opened]
