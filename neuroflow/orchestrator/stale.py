@@ -10,14 +10,12 @@ import structlog
 from neuroflow.cluster.queue_query import is_listed
 from neuroflow.cluster.states import ENDED_STATES
 from neuroflow.domain import AttemptRecord, FailureClass, Sighting, Verdict, VerdictKind
-from neuroflow.errors import ClusterError, UsageError
+from neuroflow.errors import ClusterError
 from neuroflow.orchestrator.record import Recorder
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
 
 log = structlog.get_logger(__name__)
-
-SHORTEST_HOURS = 1.0
 
 
 def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:
@@ -25,12 +23,7 @@ def clean_up_stale(services: Services, *, hours: float) -> Mapping[str, int]:
 
     Returns:
         `{"stale_found": …, "cancelled": …}`.
-
-    Raises:
-        UsageError: for less than an hour, in which a witness may merely be slow.
     """
-    if not hours >= SHORTEST_HOURS:
-        raise UsageError(f"hours is {hours}, and must be {SHORTEST_HOURS:g} or more")
     stale = services.state.find_stale_runs(hours)
     cancelled = 0
     for run in stale:

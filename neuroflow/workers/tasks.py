@@ -19,6 +19,7 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
+from neuroflow.errors import UsageError
 from neuroflow.metrics.textfile import write_metrics
 from neuroflow.notify.send import LIMIT_SECONDS
 from neuroflow.orchestrator import maintenance
@@ -42,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 TOO_SLOW = "Task exceeded time limit"
 LONGEST_RETRY_SECONDS = 3600
+SHORTEST_STALE_HOURS = 1.0
 # A conversion inside the worker is looked at this often; one stat of its exit record each time.
 WORKER_POLL_SECONDS = 1.0
 # One delivery may begin at the very end of a round.
@@ -106,6 +108,9 @@ def validate_session(self: Any, session_id: int) -> dict[str, Any]:
 def cleanup_stale_runs(self: Any, hours: float = 48) -> dict[str, int]:
     """End attempts that no witness has known for `hours`; read new images for their digests."""
     with bound(self):
+        # Whoever can send a message must not end what a witness is merely slow to tell of.
+        if not hours >= SHORTEST_STALE_HOURS:
+            raise UsageError(f"hours is {hours}, and must be {SHORTEST_STALE_HOURS:g} or more")
         services = get_services()
         found = dict(clean_up_stale(services, hours=hours))
         read_digests(services)
