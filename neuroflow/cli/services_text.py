@@ -22,6 +22,10 @@ LONGEST_CRON_LINE = 998
 # `up` needs this long (s) beyond --stop-seconds to end what does not end by itself.
 MARGIN_SECONDS = 30
 SETTLE_SECONDS = 60
+# How long (s) `up` may take until all its services have given a sign of life, beyond the end of what a killed one left.
+START_SECONDS = 300
+# A supervisor that tells systemd nothing for so long (s) hangs; loading a configuration takes less.
+WATCHDOG_SECONDS = 300
 # A dead node may keep the lock for as long as NFS keeps its lease, 90 s mostly.
 STARTS = 10
 STANDARD_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -179,6 +183,8 @@ def unit(config: NeuroflowConfig, here: Installation, kind: str, *, stop_seconds
         "enabled": KINDS[kind].file.replace("@.", "@QUEUE."),
         "title": {"systemd": "worker, beat and Redis", "systemd-beat": "beat", "systemd-worker": "a worker"}[kind],
         "of_queue": kind == "systemd-worker",
+        "start_seconds": stop_seconds + START_SECONDS if kind == "systemd" else None,
+        "watchdog_seconds": WATCHDOG_SECONDS,
         # First the others, then Redis.
         "stop_seconds": 2 * stop_seconds + MARGIN_SECONDS,
     }

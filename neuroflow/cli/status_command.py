@@ -11,7 +11,9 @@ from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped, one_line, when, write_json, write_table
 
 _MAX_LINES = 20
-OUTDATED = "the workers were started with another configuration: restart `neuroflow up` (or worker and beat)"
+OUTDATED = (
+    "the workers were started with another configuration: send `neuroflow up` SIGHUP or restart it (or worker and beat)"
+)
 
 
 @click.command("status", epilog=examples("neuroflow status", "neuroflow status --json"))

@@ -37,7 +37,7 @@ _CHECKS_UNTIL_HUNG = 6
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
-    help="How long running tasks may take to end when it is stopped (s).",
+    help="How long running tasks may take to end when it is stopped, or was killed and is started again (s).",
 )
 @click.option(
     "--log-file",
@@ -47,7 +47,7 @@ _CHECKS_UNTIL_HUNG = 6
 @click.option(
     "--take-over",
     is_flag=True,
-    help="Kill what a killed `neuroflow up` left behind, or take the lock of a host that is gone.",
+    help="End at once what a killed `neuroflow up` left behind, or take the lock of a host that is gone.",
 )
 @no_doctor_option
 @click.pass_context
@@ -126,7 +126,7 @@ def _run(
 
     make_folders(config)
     terminal = sys.stderr.isatty() and not quiet
-    with hold_up_lock(config.paths.state_dir, take_over=take_over) as lock:
+    with hold_up_lock(config.paths.state_dir, take_over=take_over, left_over_seconds=stop_seconds) as lock:
         redis = prepare_redis_folder(config) if config.redis_socket() is not None else None
         interval = config.celery.hung_seconds / _CHECKS_UNTIL_HUNG
         signs = SignsOfLife(interval=interval)

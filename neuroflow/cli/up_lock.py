@@ -6,11 +6,10 @@ import fcntl
 import json
 import os
 import pwd
-import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 
 import structlog
 
-from neuroflow.cluster.process_table import boot_id, is_alive, local_id
+from neuroflow.cli.left_over import end_left_over, is_here, lives, wait_until
+from neuroflow.cluster.process_table import boot_id, local_id
 from neuroflow.errors import NeuroflowError
 from neuroflow.sharing import open_private
 
@@ -30,7 +30,6 @@ STATUS_NAME = "up.json"
 STATUS_SECONDS = 15.0
 # Another host's `neuroflow up` that wrote nothing for this long is gone.
 FOREIGN_SECONDS = 180.0
-_ENDING_SECONDS = 10.0
 
 
 class AlreadyUpError(NeuroflowError):
@@ -75,11 +74,17 @@ def _user() -> str:
 
 
 @contextmanager
-def hold_up_lock(state_dir: Path, *, take_over: bool = False) -> Iterator[UpLock]:
+def hold_up_lock(
+    state_dir: Path, *, take_over: bool = False, left_over_seconds: float | None = None
+) -> Iterator[UpLock]:
     """Hold the lock of a state folder.
 
-    Children that inherit the descriptor keep the lock held after a kill, until the last of them has ended. With
-    `take_over` they are killed, and the sign of life of another host is disregarded.
+    Children that inherit the descriptor keep the lock held after a kill, until the last of them has ended.
+
+    Args:
+        state_dir: the folder.
+        take_over: end such children at once, and disregard the sign of life of another host.
+        left_over_seconds: how long to wait for such children before they are ended; None: refuse.
 
     Raises:
         AlreadyUpError: when it is held, naming the process.
@@ -91,7 +96,7 @@ def hold_up_lock(state_dir: Path, *, take_over: bool = False) -> Iterator[UpLock
     except OSError as error:
         raise NeuroflowError(f"{state_dir / LOCK_NAME} can't be written: {error.strerror}") from error
     try:
-        _take(descriptor, state_dir, take_over=take_over)
+        _take(descriptor, state_dir, patience=0.0 if take_over else left_over_seconds)
         _refuse_foreign(descriptor, state_dir, take_over=take_over)
         _write_holder(descriptor, holder())
         yield UpLock(descriptor, state_dir, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -105,7 +110,7 @@ def _write_holder(descriptor: int, value: dict[str, Any]) -> None:
     os.pwrite(descriptor, json.dumps(value).encode(), 0)
 
 
-def _take(descriptor: int, state_dir: Path, *, take_over: bool) -> None:
+def _take(descriptor: int, state_dir: Path, *, patience: float | None) -> None:
     try:
         # `up --status` holds it for a moment too.
         if _locked(descriptor, seconds=0.5):
@@ -116,55 +121,57 @@ def _take(descriptor: int, state_dir: Path, *, take_over: bool) -> None:
             hint="paths.state_dir must be on a file system with file locks",
         ) from error
     found = _json(os.pread(descriptor, 4096, 0))
-    pid, host = found.get("pid", "unknown"), found.get("host", "unknown")
-    if not _is_here(found) or not isinstance(pid, int):
+    _refuse_living(found, state_dir)
+    if patience is None:
         raise AlreadyUpError(
-            f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}",
-            hint=f"see `neuroflow up --status`; to take over, stop that one first, on {host}",
-        )
-    if _lives(found):
-        raise AlreadyUpError(f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}")
-    if not take_over:
-        raise AlreadyUpError(
-            f"an earlier `neuroflow up` (process {pid}) is gone, but its services still end, on {state_dir}",
-            hint="wait until they have ended their tasks, or kill them with `neuroflow up --take-over`: no run is "
+            f"an earlier `neuroflow up` (process {found['pid']}) is gone, but its services still end, on {state_dir}",
+            hint="wait until they have ended their tasks, or end them with `neuroflow up --take-over`: no run is "
             "lost, what they were at is done again; `neuroflow up --status` names them",
         )
-    _end_left_over(state_dir)
-    if not _locked(descriptor, seconds=_ENDING_SECONDS):
+    if patience:
+        log.warning("up.left_over_waited_for", former_pid=found["pid"], at_most_seconds=patience)
+
+    def free() -> bool:
+        if _locked(descriptor, seconds=0):
+            return True
+        # Another one may have been started meanwhile, and been faster.
+        _refuse_living(_json(os.pread(descriptor, 4096, 0)) or found, state_dir)
+        return False
+
+    if wait_until(free, seconds=patience):
+        return
+    report = _written(state_dir)
+    # What somebody else wrote names services that are not left over.
+    mine = report if report.get("process") == found.get("process") else {}
+    if not end_left_over(mine, is_over=lambda seconds: wait_until(free, seconds=seconds)):
         raise AlreadyUpError(
             f"what an earlier `neuroflow up` left on {state_dir} holds its lock and could not be ended",
             hint=f"`fuser {state_dir / LOCK_NAME}` names the processes; they may be another user's",
         )
 
 
+def _refuse_living(found: dict[str, Any], state_dir: Path) -> None:
+    """Refuse unless the holder of the lock is known to be gone."""
+    pid, host = found.get("pid", "unknown"), found.get("host", "unknown")
+    if not is_here(found) or not isinstance(pid, int):
+        raise AlreadyUpError(
+            f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}",
+            hint=f"see `neuroflow up --status`; to take over, stop that one first, on {host}",
+        )
+    if lives(found):
+        raise AlreadyUpError(f"`neuroflow up` already runs on {state_dir}: process {pid} on {host}")
+
+
 def _locked(descriptor: int, *, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.05)
+    return wait_until(lambda: _lock_now(descriptor), seconds=seconds)
 
 
-def _end_left_over(state_dir: Path) -> None:
-    """Kill the services of a supervisor that is gone; its status file names them."""
+def _lock_now(descriptor: int) -> bool:
     try:
-        report = _json((state_dir / STATUS_NAME).read_bytes())
-    except OSError:
-        return
-    if not _is_here(report):
-        return
-    for service in report.get("services", []):
-        pid, process = service.get("pid"), service.get("process")
-        # Named with its start time: a process id may have been given to somebody else since.
-        if isinstance(pid, int) and isinstance(process, str) and is_alive(process):
-            log.warning("up.left_over_killed", child=service.get("name"), child_pid=pid)
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _refuse_foreign(descriptor: int, state_dir: Path, *, take_over: bool) -> None:
@@ -197,15 +204,6 @@ def _seconds_since_status(state_dir: Path) -> float | None:
         probe.unlink(missing_ok=True)
 
 
-def _is_here(found: dict[str, Any]) -> bool:
-    return found.get("host") == socket.gethostname()
-
-
-def _lives(found: dict[str, Any]) -> bool:
-    process = found.get("process")
-    return is_alive(process) if isinstance(process, str) else Path(f"/proc/{found.get('pid')}").exists()
-
-
 def read_status(state_dir: Path) -> dict[str, Any] | None:
     """Return what the running `neuroflow up` says of itself, or None when none runs.
 
@@ -227,7 +225,7 @@ def read_status(state_dir: Path) -> dict[str, Any] | None:
         return _written(state_dir) or _json(os.pread(descriptor, 4096, 0))
     else:
         found = _json(os.pread(descriptor, 4096, 0))
-        age = _seconds_since_status(state_dir) if found and not _is_here(found) else None
+        age = _seconds_since_status(state_dir) if found and not is_here(found) else None
         return _written(state_dir) if age is not None and age < FOREIGN_SECONDS else None
     finally:
         os.close(descriptor)
@@ -235,7 +233,7 @@ def read_status(state_dir: Path) -> dict[str, Any] | None:
 
 def is_left_over(report: dict[str, Any]) -> bool:
     """Tell whether the supervisor of a held lock is gone, so that only its children are left."""
-    return _is_here(report) and not _lives(report)
+    return is_here(report) and not lives(report)
 
 
 def _written(state_dir: Path) -> dict[str, Any]:

@@ -96,12 +96,17 @@ def _problems(config: NeuroflowConfig, report: Mapping[str, Any]) -> list[str]:
     if not running:
         return found
     if is_left_over(dict(report)):
-        found.append("the supervisor is gone, and its services still end; `neuroflow up --take-over` kills them")
+        found.append(
+            "the supervisor is gone, and its services still end: `neuroflow up` waits for them, then ends them; with "
+            "--take-over at once"
+        )
     found += [
         f"{one['name']} is {one['state']}" + ("" if one.get("health") != "silent" else ", and gives no sign of life")
         for one in report.get("services", [])
         if one.get("state") != "running" or one.get("health") == "silent"
     ]
+    if not found and report.get("ready") is False:
+        found.append("it is not ready yet: not every service has given a sign of life")
     if report.get("config_outdated"):
         found.append(
             "it runs with another configuration than this one: send it SIGHUP, or restart it, to take up the changes"
@@ -115,9 +120,8 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
         return [f"not running ({report['state_dir']})", *(f"problem: {text}" for text in report["problems"])]
     user = f", user {report['user']}" if report.get("user") else ""
     ready = "" if report.get("ready", True) else ", not ready yet"
-    lines = [
-        f"running: process {report.get('pid')} on {report.get('host')} since {report.get('started_at')}{user}{ready}"
-    ]
+    since = f"process {report.get('pid')} on {report.get('host')} since {report.get('started_at')}{user}"
+    lines = [f"killed: {since}; what it left:" if is_left_over(dict(report)) else f"running: {since}{ready}"]
     lines += [_service_line(service) for service in report.get("services", [])]
     lines.append(_queue_line(report["redis"]))
     if report["here"]:

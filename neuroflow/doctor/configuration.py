@@ -64,7 +64,7 @@ OUTDATED = warning(
     "services-outdated",
     "the services were started with another configuration",
     why="they go on with the former settings until they are started again",
-    mend="stop `neuroflow up` (or worker and beat) and start it again",
+    mend="send `neuroflow up` SIGHUP, or stop it (or worker and beat) and start it again",
 )
 
 

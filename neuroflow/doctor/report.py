@@ -125,7 +125,8 @@ in order, or was skipped, has its check's name for a code.
 themselves when `neuroflow up`, `run worker`, `workflow run` or `tick` starts; their errors keep it from starting, with
 exit code 8. For a cluster behind SSH they connect to the login node. Once a run has been submitted, they are never
 asked again, so that a restart always finds its jobs: `--no-doctor`, or `doctor.before_first_submission: false`, leaves
-them out. A worker that is started by `celery` itself does not ask them.
+them out. A worker that is started by `celery` itself does not ask them. Whether Redis answers is not among them: `up`
+waits for a Redis of your own, and says so (`up.redis_silent`); `tick` and `workflow run` need none.
 
 **On a node**: `--node` submits one job of one core by the very script, Python and set-up lines of all jobs, with the
 account, partition (`auto` too) and QOS of the largest pipeline; `--partition` names another one. It is cancelled when

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 SLURM_BUDGET = "slurm"
-# Which configuration the workers read when they started.
+# Which configuration the workers read when they started, as the last one of them said it.
 WORKER_CONFIG_KEY = "worker_config"
 
 

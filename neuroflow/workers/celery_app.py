@@ -7,6 +7,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging, worker_init
@@ -19,6 +20,8 @@ from neuroflow.sharing import share
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
+
+log = structlog.get_logger(__name__)
 
 EXCHANGE = Exchange("neuroflow", type="direct")  # type: ignore[no-untyped-call]
 # The highest priority of each queue. On Redis 0 is the most urgent and 9 the least.
@@ -84,6 +87,25 @@ def _load_before_forking(**_: Any) -> None:
 
     gc.collect()
     gc.freeze()  # the collector of each child would write to all of it
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _tell_configuration(**_: Any) -> None:
+    """Say at once which configuration a worker has: its first task may be long in coming after a restart."""
+    from neuroflow.core.database import Database
+    from neuroflow.core.state import StateManager
+    from neuroflow.errors import StateError
+    from neuroflow.orchestrator.services import WORKER_CONFIG_KEY
+
+    config = get_celery_app().neuroflow_config
+    # Closed before the pool forks, which must not share a connection.
+    database = Database.from_config(config)
+    try:
+        StateManager(database).set_value(WORKER_CONFIG_KEY, {"digest": config.digest})
+    except StateError as error:
+        log.info("worker.configuration_not_told", error=str(error))  # the first task does it
+    finally:
+        database.close()
 
 
 def get_services() -> Services:

@@ -268,7 +268,7 @@ class TestStatus:
             state.set_value("worker_config", {"digest": "of another one"})
         assert "the workers were started with another configuration" in installation.run("status").stdout
         installation.run("pipeline", "pause", "qsiprep")
-        assert "restart `neuroflow up`" in installation.run("pipeline", "resume", "qsiprep").stdout
+        assert "send `neuroflow up` SIGHUP" in installation.run("pipeline", "resume", "qsiprep").stdout
 
     def test_holds_are_shown(self, installation: Installation) -> None:
         installation.run("pipeline", "pause", "qsiprep", "--reason", "new image")

@@ -355,6 +355,23 @@ def test_what_systemd_would_fill_in_is_doubled(tmp_path: Path) -> None:
     assert "TimeoutStopSec=150\n" in text
 
 
+def test_up_tells_systemd_how_it_is_and_what_celery_runs_does_not(tmp_path: Path) -> None:
+    text = unit(config_in(tmp_path), installation(), "systemd", stop_seconds=60)
+    for line in (
+        "Type=notify",
+        "NotifyAccess=main",
+        "TimeoutStartSec=360",
+        "WatchdogSec=300",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+    ):
+        assert f"\n{line}\n" in text
+    for kind in ("systemd-worker", "systemd-beat"):
+        text = unit(config_in(tmp_path), installation(), kind, stop_seconds=60)
+        assert "\nType=exec\n" in text
+        assert "Watchdog" not in text
+        assert "ExecReload" not in text
+
+
 def test_a_program_whose_name_systemd_refuses_is_started_by_env(tmp_path: Path) -> None:
     text = unit(config_in(tmp_path), installation('a "b" $x'), "systemd", stop_seconds=60)
     assert 'ExecStart="/usr/bin/env" "/opt/a \\"b\\" $$x/bin/python" "-m"' in text

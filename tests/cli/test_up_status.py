@@ -79,6 +79,15 @@ def test_a_configuration_that_was_changed_since_is_a_problem(tmp_path: Path) -> 
     assert any("another configuration" in text for text in told["problems"])
 
 
+def test_one_that_is_not_ready_yet_is_not_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = {"url": "", "answers": True, "error": "", "queues": {}, "taken": 0}
+    monkeypatch.setattr("neuroflow.cli.up_status._redis", lambda config: answering)
+    early = report(tmp_path, ready=False)
+    assert early.exit_code == 4
+    assert json.loads(early.output)["problems"] == ["it is not ready yet: not every service has given a sign of life"]
+    assert report(tmp_path, ready=True).exit_code == 0
+
+
 def test_json_goes_with_status_alone(tmp_path: Path) -> None:
     context = SimpleNamespace(config_path=write_config(tmp_path))
     result = CliRunner().invoke(up_command, ["--json"], obj=context)
@@ -136,27 +145,79 @@ def test_the_lock_of_a_dead_host_is_taken(tmp_path: Path) -> None:
     assert json.loads((state / "up.lock").read_text()) == {}
 
 
-def test_what_a_killed_one_left_is_ended_on_request(tmp_path: Path) -> None:
+def killed_one(state: Path, *, command: tuple[str, ...] = ("sleep", "60")) -> int:
+    """Run one that is killed and leaves a worker, which says that it is there; return its process id."""
     code = (
         "import os, signal, subprocess, sys\n"
         "from pathlib import Path\n"
         "from neuroflow.cli.up_lock import hold_up_lock\n"
         "from neuroflow.cluster.process_table import local_id\n"
         "with hold_up_lock(Path(sys.argv[1])) as lock:\n"
-        "    child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, pass_fds=(lock.descriptor,),\n"
+        "    child = subprocess.Popen(['sh', '-c', 'echo >&2; exec \"$@\"', 'sh', *sys.argv[2:]],\n"
+        "                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(lock.descriptor,),\n"
         "                             start_new_session=True)\n"
+        "    child.stderr.readline()\n"
         "    process = local_id(child.pid)\n"
-        "    lock.write_status({'services': [{'name': 'worker', 'pid': child.pid, 'process': process}]})\n"
+        "    worker = {'name': 'worker', 'state': 'running', 'pid': child.pid, 'process': process}\n"
+        "    lock.write_status({'services': [worker]})\n"
         "    print(child.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, check=False)
-    child = int(killed.stdout)
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(state), *command], stdout=subprocess.PIPE, check=False, timeout=60
+    )
+    return int(killed.stdout)
+
+
+def test_what_a_killed_one_left_is_ended_on_request(tmp_path: Path) -> None:
+    child = killed_one(tmp_path)
     with pytest.raises(AlreadyUpError, match="is gone, but its services still end") as caught, hold_up_lock(tmp_path):
         pass
     assert "--take-over" in caught.value.hint
     with hold_up_lock(tmp_path, take_over=True):
         assert not is_running(child)
+
+
+def test_what_a_killed_one_left_is_waited_for(tmp_path: Path) -> None:
+    marker = tmp_path / "ended by itself"
+    child = killed_one(tmp_path / "state", command=("sh", "-c", f"sleep 0.5; touch '{marker}'"))
+    with hold_up_lock(tmp_path / "state", left_over_seconds=60):
+        assert not is_running(child)
+    assert marker.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("sleep", "60"), ("sh", "-c", "trap '' QUIT; while :; do sleep 1; done")])
+def test_a_left_over_worker_that_never_ends_is_ended_when_its_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("neuroflow.cli.left_over.ENDING_SECONDS", 2.0)
+    child = killed_one(tmp_path, command=command)
+    with hold_up_lock(tmp_path, left_over_seconds=0.1):
+        assert not is_running(child)
+
+
+def test_the_status_of_a_killed_one_does_not_say_that_it_runs(tmp_path: Path) -> None:
+    child = killed_one(tmp_path / "state")
+    try:
+        result = status(tmp_path)
+    finally:
+        os.killpg(child, signal.SIGKILL)
+    assert result.exit_code == 4
+    assert result.output.startswith("killed: process ")
+    assert "problem: the supervisor is gone" in result.output
+
+
+def test_one_that_another_one_has_taken_over_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    child = killed_one(tmp_path)
+    told = json.loads((tmp_path / "up.json").read_text())
+    (tmp_path / "up.json").write_text(json.dumps({**told, "process": "1:1"}))
+    try:
+        with pytest.raises(AlreadyUpError, match="could not be ended"), hold_up_lock(tmp_path, take_over=True):
+            pass
+        assert is_running(child)
+    finally:
+        os.killpg(child, signal.SIGKILL)
 
 
 def test_a_folder_that_is_closed_to_this_user_is_an_error_in_words(tmp_path: Path) -> None:

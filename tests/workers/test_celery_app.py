@@ -105,3 +105,25 @@ def test_a_workers_services_say_which_configuration_they_have(
     assert services.state.get_value(WORKER_CONFIG_KEY) is not None
     celery_app._services.cache_clear()
     services.database.close()
+
+
+def test_a_worker_says_at_its_start_which_configuration_it_has(
+    config: NeuroflowConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services.from_config(config, check_schema=False)
+    services.database.upgrade()
+    services.state.set_value(WORKER_CONFIG_KEY, {"digest": "of another one"})
+    monkeypatch.setattr(celery_app, "get_celery_app", lambda: create_celery_app(config))
+
+    celery_app._tell_configuration()
+
+    assert not services.workers_are_outdated()
+    services.database.close()
+
+
+def test_a_worker_starts_though_it_can_not_say_which_configuration_it_has(
+    config: NeuroflowConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery_app, "get_celery_app", lambda: create_celery_app(config))
+    celery_app._tell_configuration()  # there is no database
+    assert not config.paths.state_dir.exists()
