@@ -40,7 +40,7 @@ class ConfigError(NeuroflowError):
     """Name a configuration file, key path or value that can't be used."""
 
     exit_code = 2
-    hint = "run `neuroflow config schema` for the allowed keys, `neuroflow config validate` to check again"
+    hint = "`neuroflow config validate` checks again"
 
 
 class UsageError(NeuroflowError):

@@ -31,7 +31,7 @@ def show(context: click.Context, as_json: bool) -> None:
 @config_group.command("validate")
 @click.pass_context
 def validate(context: click.Context) -> None:
-    """Check files, keys, values, and the folders and files that they name; report all problems at once."""
+    """Check keys, values, and the files that they name, all at once; `neuroflow doctor` looks at the rest."""
     from neuroflow.config import NeuroflowConfig
     from neuroflow.notify.send import check
     from neuroflow.notify.targets import targets_of
@@ -43,7 +43,7 @@ def validate(context: click.Context) -> None:
     for target in targets_of(config.workflow.notifications):
         check(target)
     click.echo(f"The configuration is valid: {', '.join(str(path) for path in config.files)}")
-    click.echo("`neuroflow doctor` goes further: it asks SLURM and Redis, and runs the images.")
+    click.echo("`neuroflow doctor` looks at SLURM, Redis, images and folders.")
 
 
 @config_group.command("schema")

@@ -130,8 +130,11 @@ def _pull_one(
 
     attempts = services.state.open_attempts() if services is not None else []
     users = [attempt for attempt in attempts if attempt.image == str(plan.target)]
-    click.echo(f"{plan.pipeline}: {escaped(plan.line)}", err=True)
-    if not run_pull(plan, force=force, locks=config.paths.state_dir / "containers"):
+
+    def begin() -> None:
+        click.echo(f"{plan.pipeline}: {escaped(plan.line)}", err=True)
+
+    if not run_pull(plan, force=force, locks=config.paths.state_dir / "containers", begin=begin):
         used = f", and {len(users)} attempts use it now" if users else ""
         click.echo(f"{plan.pipeline}: {plan.target} is there already{used}; left as it is (--force replaces it)")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def _command_pages(command: click.Command, path: str, *, parent: click.Context |
 def _command_page(command: click.Command, path: str, context: click.Context) -> str:
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     about = click.formatting.wrap_text(
-        (command.help or "").replace("\b\n", ""), width=110, preserve_paragraphs=True
+        inspect.cleandoc(command.help or "").replace("\b\n", ""), width=110, preserve_paragraphs=True
     ).strip()
     options = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context))]
     page = f"\n## {path}\n\n    {usage}\n\n{about}\n"

@@ -21,6 +21,17 @@ TICK_MEMORY_MB = 2000
 DAY_MINUTES = 24 * 60
 
 
+EVEN_MINUTES = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
+
+
+def _even(_context: click.Context, _option: click.Parameter, minutes: int) -> int:
+    """Refuse what cron would make uneven: it begins to count anew with each hour."""
+    if minutes not in EVEN_MINUTES:
+        allowed = ", ".join(map(str, EVEN_MINUTES))
+        raise click.BadParameter(f"{minutes} does not divide the 60 minutes of an hour; allowed: {allowed}")
+    return minutes
+
+
 @click.group("services", epilog=examples("neuroflow services list", "neuroflow services render systemd"))
 def services_group() -> None:
     """Render the files that keep neuroflow running: SLURM job, crontab, systemd units."""
@@ -46,7 +57,15 @@ def list_command() -> None:
 @click.argument("name", metavar="SERVICE")
 @click.option("--output", metavar="PATH", help="A new file, or a folder for it.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-@click.option("--every-minutes", type=click.IntRange(1, 59), default=5, show_default=True, help="Of a tick (min).")
+@click.option(
+    "--every-minutes",
+    metavar="N",
+    type=int,
+    default=5,
+    show_default=True,
+    callback=_even,
+    help="Of a tick (min): a number that divides the hour.",
+)
 @click.option("--time-minutes", type=click.IntRange(min=1), help="Of a job (min).  [default: 1440 for up, 60 for tick]")
 @click.option("--cpus", type=click.IntRange(min=1), default=2, show_default=True, help="Cores of the job of up.")
 @click.option("--memory-mb", type=click.IntRange(min=1), help="Of a job (MiB).  [default: 4000 for up, 2000 for tick]")

@@ -55,7 +55,8 @@ def status_command(app: AppContext, as_json: bool) -> None:
 def _backup_line(backup: dict[str, Any] | None) -> str:
     if backup is None:
         return "last backup: never (`neuroflow db backup`)"
-    return f"last backup: {when(backup['at'])}, {backup.get('rows')} rows"
+    rows = f", {backup['rows']} rows" if "rows" in backup else ""
+    return f"last backup: {when(backup['at'])}{rows}"
 
 
 def _poll_line(poll: dict[str, Any] | None) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from neuroflow.core.images import told
 from neuroflow.domain import RunRecord, RunStatus, SessionStatus
-from neuroflow.orchestrator.backups import BACKUP_KEY
+from neuroflow.orchestrator.backups import BACKUP_KEY, list_backups
 from neuroflow.orchestrator.current import current_runs
 from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.images import changed_images
@@ -59,7 +59,7 @@ def status_report(services: Services) -> dict[str, Any]:
             for name, image in changed_images(services).items()
         ],
         "last_poll": _last(services, POLL_KEY),
-        "last_backup": _last(services, BACKUP_KEY),
+        "last_backup": _last_backup(services),
         "slurm": _slurm(services),
         "undelivered": services.state.undelivered(since=services.clock() - UNDELIVERED_DAYS),
         "workers_outdated": services.workers_are_outdated(),
@@ -101,6 +101,19 @@ def _slurm(services: Services) -> dict[str, Any] | None:
             for item in services.state.call_statistics()
         ],
     }
+
+
+def _last_backup(services: Services) -> dict[str, Any] | None:
+    """Return the newest backup, by what is noted or by its file: a restored database knows of none taken since."""
+    noted = _last(services, BACKUP_KEY)
+    newest = next(iter(list_backups(services.config)), None)
+    if newest is None:
+        return noted
+    taken_at = datetime.fromtimestamp(newest.modified_at, UTC)
+    # Noted a little before its file is finished.
+    if noted is not None and (noted["path"] == str(newest.path) or noted["at"] >= taken_at):
+        return noted
+    return {"path": str(newest.path), "bytes": newest.bytes, "at": taken_at}
 
 
 def _last(services: Services, key: str) -> dict[str, Any] | None:

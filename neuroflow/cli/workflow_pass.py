@@ -44,7 +44,7 @@ def queue(services: Services, stage: str | None) -> None:
     from neuroflow.workers.celery_app import create_celery_app
     from neuroflow.workers.dispatch import CeleryDispatcher
 
-    dispatcher = CeleryDispatcher(create_celery_app(services.config), services.state)
+    dispatcher = CeleryDispatcher(create_celery_app(services.config), services.state, logs_failure=False)
     _conclude(WorkflowScheduler(services, dispatcher).run_workflow(force_stage=stage))
 
 

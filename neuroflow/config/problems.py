@@ -14,6 +14,8 @@ from neuroflow.errors import ConfigError
 from neuroflow.masking import is_secret_key, mask_text
 
 _LONGEST_VALUE = 80
+_NO_KEY = "is no key of the configuration"
+_KEYS_HINT = f"`neuroflow config schema --keys` lists the keys; {ConfigError.hint}"
 
 # What should have been there, by the kind of pydantic's error.
 _WANTED = {
@@ -113,13 +115,15 @@ def _unknown(key: KeyPath, model: type[BaseModel]) -> str:
         guess = f"; did you mean {' or '.join(elsewhere[:2])}?"
     else:
         guess = ""
-    return f"is no key of the configuration{guess} Allowed here: {', '.join(allowed)}"
+    return f"{_NO_KEY}{guess} Allowed here: {', '.join(allowed)}"
 
 
 def config_error(problems: Sequence[str]) -> ConfigError:
     """Gather all problems in one error."""
     # The same thing may have been found twice: by the schema, and by the look at the disk.
     unique = list(dict.fromkeys(problems))
+    hint = _KEYS_HINT if any(_NO_KEY in line for line in unique) else None
     if len(unique) == 1:
-        return ConfigError(unique[0])
-    return ConfigError("\n".join((f"the configuration has {len(unique)} problems:", *(f"  {line}" for line in unique))))
+        return ConfigError(unique[0], hint=hint)
+    lines = (f"the configuration has {len(unique)} problems:", *(f"  {line}" for line in unique))
+    return ConfigError("\n".join(lines), hint=hint)

@@ -111,14 +111,13 @@ class Adopter:
             self._pass_over_ids(unknown[-1].run_id)
         return adoption
 
-    def hold(self, pipelines: Iterable[str], *, reason: str) -> None:
-        """Hold pipelines, so that nothing of them starts before a person has looked."""
-        for pipeline in pipelines:
-            write_hold(self.session, pipeline, {"held": True, "reason": reason}, self.now)
-            write_audit(
-                self.session,
-                Audit(self.now, self.actor, "pipeline.held", "pipeline", None, None, pipeline, reason),
-            )
+    def hold(self, pipeline: str, *, reason: str) -> None:
+        """Hold a pipeline, so that nothing of it starts before a person has looked."""
+        write_hold(self.session, pipeline, {"held": True, "reason": reason}, self.now)
+        write_audit(
+            self.session,
+            Audit(self.now, self.actor, "pipeline.held", "pipeline", None, None, pipeline, reason),
+        )
 
     def _pass_over_ids(self, highest: int) -> None:
         connection = self.session.connection()

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +87,13 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f".{target.stem}.partial.sif")
 
 
-def run_pull(pull: Pull, *, force: bool, locks: Path) -> bool:
+def run_pull(pull: Pull, *, force: bool, locks: Path, begin: Callable[[], None] = lambda: None) -> bool:
     """Make an image and put it in place, whole or not at all; False where it is there already.
 
     Args:
         force: put it in the place of one that is there.
         locks: a folder for lock files.
+        begin: called before the runtime is, where it has something to do.
 
     Raises:
         UsageError: when another process makes the same one.
@@ -100,6 +101,7 @@ def run_pull(pull: Pull, *, force: bool, locks: Path) -> bool:
         AdapterError: when what it made is no whole image, or can't be put there.
     """
     if pull.target is None:
+        begin()
         _run(pull)
         return True
     with _alone(pull.target, locks) as lock:
@@ -111,6 +113,7 @@ def run_pull(pull: Pull, *, force: bool, locks: Path) -> bool:
             for name in pull.environment.values():
                 Path(name).mkdir(parents=True, exist_ok=True)
             _remove(partial)  # what a killed one left
+            begin()
             _run(pull, lock=lock)
             _check_whole(partial)
             _put(partial, pull.target, force=force)

@@ -57,7 +57,8 @@ def restore(config: NeuroflowConfig, database: Database, backup: Path, *, now: d
     def finish(adopter: Adopter) -> Adoption:
         adoption = adopter.adopt(entries_but)
         # In the same transaction: no service must find the old rows and no hold.
-        adopter.hold(sorted(adoption.pipelines), reason=f"a backup was restored ({backup.name}); {_counts(adoption)}")
+        for name in sorted(adoption.pipelines):
+            adopter.hold(name, reason=f"a backup was restored ({backup.name}); {_counts(adoption, name)}")
         return adoption
 
     adoption = restore_and_adopt(database, backup, now=now, actor=actor, published=published, finish=finish)
@@ -88,11 +89,13 @@ def hold_strangers(state: StateManager, cluster: Cluster, pipelines: Collection[
     return tuple(strangers), ""
 
 
-def _counts(adoption: Adoption) -> str:
-    refused = f", {len(adoption.refused)} could not be and are fenced" if adoption.refused else ""
-    return (
-        f"{len(adoption.adopted)} attempts made since were taken in{refused}: see `neuroflow status` before you resume"
-    )
+def _counts(adoption: Adoption, pipeline: str) -> str:
+    adopted = sum(entry.pipeline == pipeline for entry in adoption.adopted)
+    refused = sum(item.entry.pipeline == pipeline for item in adoption.refused)
+    words = f"of its attempts made since, {adopted} {'was' if adopted == 1 else 'were'} taken in"
+    if refused:
+        words += f", and {refused} could not be and {'is' if refused == 1 else 'are'} fenced"
+    return f"{words}: see `neuroflow status` before you resume"
 
 
 def _forbid(folder: Path) -> None:

@@ -128,7 +128,6 @@ def advance(
             dispatcher.send(batch, services.registry.get(batch[0].pipeline))
         except OSError as error:
             errors.append(f"run {', '.join(map(str, ids))} could not be queued: {error}")
-            log.error("run.not_queued", run_ids=ids, error=str(error))
             break  # the broker is away; the others would only wait for the same time limit
         dispatched += ids
     return AdvanceReport(tuple(opened), withdrawn, tuple(dispatched), (*plan.waits, *choice.waits), tuple(errors))

@@ -69,7 +69,6 @@ class WorkflowScheduler:
                 self._carry_through(workflow.id, only)
         except (NeuroflowError, OSError) as problem:
             error = str(problem)
-            log.error("workflow.master.error", error=error)
         except BaseException:  # Ctrl-C or a task's time limit; what was submitted goes on, and the next pass sees it
             self._finish(workflow.id, WorkflowStatus.CANCELLED, stages, "interrupted")
             raise

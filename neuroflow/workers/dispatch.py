@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
@@ -12,6 +13,8 @@ from neuroflow.core.state import StateManager
 from neuroflow.domain import RunRecord
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.workers.celery_app import QUEUES, redis_priority
+
+log = structlog.get_logger(__name__)
 
 TASK = "neuroflow.workers.tasks.run_pipeline"
 ARRAY_TASK = "neuroflow.workers.tasks.submit_array"
@@ -23,6 +26,7 @@ class CeleryDispatcher:
 
     app: Celery
     state: StateManager
+    logs_failure: bool = True  # False: whoever called says it by himself
 
     def send(self, runs: Sequence[RunRecord], pipeline: Pipeline) -> None:
         """Queue the runs' task, then mark the runs as queued.
@@ -33,11 +37,16 @@ class CeleryDispatcher:
             OSError: when the broker does not answer.
         """
         ids = [run.id for run in runs]
-        if len(runs) == 1:
-            scope = {"session_id": runs[0].session_id, "subject_id": runs[0].subject_id}
-            self._send(TASK, [ids[0], pipeline.name], scope, pipeline)
-        else:
-            self._send(ARRAY_TASK, [ids, pipeline.name], {}, pipeline)
+        try:
+            if len(runs) == 1:
+                scope = {"session_id": runs[0].session_id, "subject_id": runs[0].subject_id}
+                self._send(TASK, [ids[0], pipeline.name], scope, pipeline)
+            else:
+                self._send(ARRAY_TASK, [ids, pipeline.name], {}, pipeline)
+        except OSError as error:
+            if self.logs_failure:
+                log.error("run.not_queued", run_ids=ids, error=str(error))
+            raise
         self.state.queue_runs(ids, reason=f"queued on {pipeline.queue}")
 
     def _send(self, task: str, arguments: list[object], named: Mapping[str, object], pipeline: Pipeline) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery import shared_task
 
 from neuroflow.errors import NeuroflowError
@@ -15,6 +16,8 @@ from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
 from neuroflow.workers.shell import bound
 
+log = structlog.get_logger(__name__)
+
 
 @shared_task(bind=True, name="neuroflow.workers.workflow_tasks.run_master_workflow", max_retries=0)  # type: ignore[untyped-decorator]
 def run_master_workflow(self: Any, sync: bool = False, dry_run: bool = False) -> dict[str, Any]:
@@ -25,6 +28,8 @@ def run_master_workflow(self: Any, sync: bool = False, dry_run: bool = False) ->
         result = WorkflowScheduler(services, dispatcher, on_ended=after_verdict).run_workflow(
             sync=sync, dry_run=dry_run
         )
+        if result.error:
+            log.error("workflow.master.error", error=result.error)
         return {
             "workflow_run_id": result.workflow_run_id,
             "status": result.status,

@@ -475,7 +475,9 @@ class TestWorkflow:
             stream.write("redis:\n  url: redis://127.0.0.1:1/0\n")
         with installation.state() as state:
             add_session(state)
-        assert "the broker does not answer" in installation.run("workflow", "run", code=1).stderr
+        (said, hint) = installation.run("workflow", "run", code=1).stderr.splitlines()
+        assert "the broker does not answer" in said
+        assert "neuroflow up" in hint
 
     def test_a_tick_leaves_everything_to_another_one_at_work(self, pending: Installation) -> None:
         with pending.state() as state, lease(state, "tick"):

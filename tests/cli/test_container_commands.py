@@ -125,6 +125,7 @@ def test_an_image_is_made_whole_recorded_and_passes(real: Installation, tmp_path
 
     again = real.run("containers", "pull", "qsiprep", "--source", f"oci-archive:{archive}")
     assert "is there already" in again.stdout
+    assert again.stderr == ""  # no command that is not run
     (same,) = [row for row in real.json("containers", "list")["images"] if row["pipeline"] == "qsiprep"]
     assert same["image_id"] == image["image_id"]
 

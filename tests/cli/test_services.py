@@ -410,6 +410,12 @@ def test_each_service_is_listed_and_can_be_rendered(folder: Path) -> None:
         assert f"{folder}/neuroflow.yaml" in (folder / "new" / kind.file).read_text()
 
 
+@pytest.mark.parametrize("minutes", ["7", "0", "59", "60"])
+def test_a_tick_that_cron_would_make_uneven_is_refused(folder: Path, minutes: str) -> None:
+    said = neuroflow(folder, ["services", "render", "cron", "--every-minutes", minutes], code=2)
+    assert "1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30" in " ".join(said.split())
+
+
 def test_a_file_is_replaced_only_when_asked_for(folder: Path) -> None:
     file = folder / "my.cron"
     file.write_text("mine")

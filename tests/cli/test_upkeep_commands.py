@@ -132,6 +132,20 @@ def test_the_status_tells_of_the_last_backup(used: Installation) -> None:
     assert used.json("status")["last_backup"]["rows"] > 0
 
 
+def test_the_status_knows_a_backup_by_its_file_where_none_is_noted(used: Installation) -> None:
+    folder = used.folder / "state" / "backups"
+    folder.mkdir()
+    file = folder / "neuroflow-20260101T000000Z.nfbackup"
+    file.write_bytes(b"x")
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    assert "last backup: 2023-11-1" in used.run("status").stdout
+    assert used.json("status")["last_backup"]["bytes"] == 1
+    used.run("db", "backup", str(used.folder / "elsewhere"))
+    assert used.json("status")["last_backup"]["rows"] > 0
+    os.utime(file, (4_000_000_000, 4_000_000_000))
+    assert used.json("status")["last_backup"]["bytes"] == 1
+
+
 def with_leftovers(used: Installation) -> Path:
     """Leave a work directory and an attempt's folder of the run that completed."""
     with used.services() as services:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.config.problems import config_error
 from neuroflow.config.sections import Paths
 
 from .conftest import PATHS, Problems
@@ -34,6 +35,15 @@ def test_all_problems_are_told_at_once(problems: Problems, tmp_path: Path) -> No
     )
     assert "neuroflow.yaml:2: paths.dicom_root: 'file' is a file, and must be a folder" in text
     assert len(lines) == 8
+
+
+@pytest.mark.parametrize(
+    ("wrong", "is_sent_to_the_keys"), [(["x: is no key of the configuration"], True), (["y"], False)]
+)
+def test_only_a_wrong_key_is_sent_to_the_list_of_keys(wrong: list[str], is_sent_to_the_keys: bool) -> None:
+    hint = config_error(wrong).hint
+    assert "`neuroflow config validate` checks again" in hint
+    assert ("config schema" in hint) is is_sent_to_the_keys
 
 
 @pytest.mark.parametrize(

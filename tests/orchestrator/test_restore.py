@@ -161,6 +161,7 @@ def test_a_run_that_completed_after_the_backup_is_not_run_again(services: Servic
 
     assert [entry.token for entry in restored.adoption.adopted] == [attempt.token]
     assert restored.held == ("bids_conversion",)
+    assert "of its attempts made since, 1 was taken in: see" in services.holds()["bids_conversion"]
     assert open_runs(services) == []  # held: nothing starts before a person has looked
     started = go_on(services, restored)
     assert services.state.get_run(first.id).status is RunStatus.COMPLETED
