@@ -24,6 +24,7 @@ from neuroflow.doctor.sample import container_of
 from neuroflow.domain import ContainerRun
 from neuroflow.errors import CommandError
 from neuroflow.orchestrator.registry import Pipeline
+from neuroflow.sif import read_sif_header
 
 # The first look into an image of 10 GB on a busy file system takes minutes.
 RUN_SECONDS = 240.0
@@ -83,7 +84,21 @@ def _not_runnable(context: Context, run: ContainerRun) -> Finding | None:
         return NOT_LOCAL.seen(f"{name}: {run.image}", runtime=run.runtime, pipeline=name, image=run.image)
     if run.runtime in IMAGE_RUNTIMES and not exists(Path(run.image or "")):
         return skipped(f"{name}: {run.image} is not there")
-    return None
+    return _cut(run) if run.runtime in IMAGE_RUNTIMES else None
+
+
+def _cut(run: ContainerRun) -> Finding | None:
+    """Return that an image is shorter than its header says: the runtime's own words don't tell."""
+    image = Path(run.image or "")
+    try:
+        header, size = (None if image.is_dir() else read_sif_header(image)), image.stat().st_size
+    except OSError:
+        return None  # the runtime tells why
+    if header is None or size >= header.ends_at:
+        return None
+    words = f"it is cut, or still being copied: it has {size} bytes, and its header says {header.ends_at}"
+    mend = f"fetch it again: `neuroflow containers pull {run.pipeline} --force`, or copy it there anew"
+    return replace(BROKEN.seen(f"{run.pipeline}: {image}: {words}", command=""), mend=mend)
 
 
 def _program(run: ContainerRun) -> str:
@@ -208,11 +223,19 @@ def _heuristic(context: Context) -> Iterator[Finding]:
         words = _last_words(problem).rpartition(" / ")[2]
         # A container that does not start is told of by `images`.
         if "Traceback" in problem.stderr:
-            yield BAD_HEURISTIC.seen(f"{file}: {words}", file=file)
+            yield _bad_heuristic(file, words, run)
         else:
             yield skipped(f"no Python could be run beside HeudiConv: {words}")
         return
     yield well(f"{file} can be imported where HeudiConv runs")
+
+
+def _bad_heuristic(file: Path, words: str, run: ContainerRun) -> Finding:
+    finding = BAD_HEURISTIC.seen(f"{file}: {words}", file=file)
+    if not words.startswith("ModuleNotFoundError"):
+        return finding
+    where = f"the image {run.image}" if run.image else f"the Python beside {run.program[0]}"
+    return replace(finding, mend=f"the module is not in {where}, which runs {file}: put it there, or do without it")
 
 
 CHECKS = (

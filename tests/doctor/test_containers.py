@@ -52,6 +52,7 @@ def test_a_pipeline_without_image_and_one_without_licence(patient: Patient) -> N
     bad = {one.what.partition(":")[0]: one for one in patient.look("commands") if one.severity == "error"}
     assert {one.code for one in bad.values()} == {"command-impossible"}
     assert "pipelines.qsiparc.image" in bad["qsiparc"].mend
+    assert bad["qsiprep"].what == "qsiprep: apptainer needs an image, and pipelines.qsiprep.image is not set"
     assert "paths.freesurfer_license" in bad["qsirecon"].mend
 
 
@@ -121,6 +122,10 @@ def test_an_image_that_is_broken(patient: Patient, apptainer: Apptainer, tmp_pat
     image.write_bytes(apptainer.image.read_bytes()[:kept] or b"<html>not found</html>")
     [found] = in_apptainer(patient, apptainer, image).look("images")
     assert found.code == "image-not-runnable"
+    if kept:
+        assert "it is cut, or still being copied: it has 3000 bytes" in found.what
+        assert found.mend.startswith("fetch it again: `neuroflow containers pull qsiprep --force`")
+        return
     assert found.what.startswith("qsiprep: `apptainer … --version` ended with 255: ")
     assert str(image) in found.mend
 
@@ -211,6 +216,7 @@ def test_a_heuristic_that_can_not_be_imported_beside_heudiconv(patient: Patient,
     [found] = patient.look("heuristic-import")
     assert found.code == "heuristic-broken"
     assert "No module named 'no_such_module'" in found.what
+    assert found.mend.startswith("the module is not in the Python beside ")
 
 
 @pytest.mark.provokes("heuristic-broken")
@@ -223,7 +229,9 @@ def test_a_heuristic_that_can_not_be_imported_in_the_image(
     assert [one.severity for one in patient.look("images", "heuristic-import")] == ["ok", "ok"]
     (tmp_path / "heuristic.py").write_text(HEURISTIC)
     patient.write(pipelines={"bids_conversion": {**conversion, "heuristic": str(tmp_path / "heuristic.py")}})
-    assert "no_such_module" in patient.look("heuristic-import")[0].what
+    [found] = patient.look("heuristic-import")
+    assert "no_such_module" in found.what
+    assert f"not in the image {demo_images.bids_conversion}" in found.mend
 
 
 def test_an_image_without_python_says_nothing_of_the_heuristic(patient: Patient, apptainer: Apptainer) -> None:
