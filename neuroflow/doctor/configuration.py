@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -44,7 +44,7 @@ SECRETS = warning(
 )
 WRITABLE = error(
     "config-writable",
-    "a configuration file can be changed by other users",
+    "a configuration file can be changed, or replaced in its folder, by other users",
     why="it names commands that neuroflow runs: whoever changes it runs commands as you",
     mend="chmod o-w {path}",
 )
@@ -116,7 +116,23 @@ def _closed(context: Context) -> Iterator[Finding]:
             found.append(
                 SECRETS.seen(f"{path} has the mode {mode:03o}, and holds a secret in {', '.join(keys)}", path=path)
             )
-    yield from found or [well("no secret in it is open to others")]
+    for folder, file in _open_folders(config.files).items():
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        words = f"{folder} has the mode {mode:03o}, so every user can put another file in the place of {file}"
+        found.append(WRITABLE.seen(words, path=folder))
+    yield from found or [well("no secret in it is open to others, and none of them can change it")]
+
+
+def _open_folders(files: Iterable[Path]) -> dict[Path, Path]:
+    """Return the folders in which every user can replace what leads to a file, with the first such file of each."""
+    found: dict[Path, Path] = {}
+    for file in files:
+        for folder in (*file.absolute().parents, *file.resolve().parents):
+            mode = folder.stat().st_mode
+            # In a sticky folder, such as /tmp, only owners can rename and remove.
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                found.setdefault(folder, file)
+    return found
 
 
 def _secrets_in(config: NeuroflowConfig, path: Path) -> list[str]:

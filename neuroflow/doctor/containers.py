@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from neuroflow.adapters.runtimes.images import ENGINES
 from neuroflow.config.disk import exists
 from neuroflow.doctor.check import ON_CLUSTER, Check, Context, Finding, error, skipped, warning, well
 from neuroflow.doctor.sample import container_of, enabled, works_here
@@ -46,6 +47,9 @@ NO_BIND = error(
 def _commands(context: Context) -> Iterator[Finding]:
     config = context.config
     for pipeline in enabled(config):
+        if missing := _no_image(context, pipeline):
+            yield missing
+            continue
         try:
             run = container_of(context, pipeline)
         except AdapterError as problem:
@@ -53,6 +57,17 @@ def _commands(context: Context) -> Iterator[Finding]:
             yield NO_COMMAND.seen(f"{pipeline.name}: {problem}", hint=hint)
         else:
             yield well(f"{pipeline.name}: {run.runtime}, {run.image or run.program[0]}")
+
+
+def _no_image(context: Context, pipeline: Pipeline) -> Finding | None:
+    """Return that a container has no image: it comes before the version, which mostly its name tells."""
+    settings = pipeline.settings
+    runtime = settings.runtime or context.config.containers.runtime
+    if settings.image is not None or runtime not in (*IMAGE_RUNTIMES, *ENGINES):
+        return None
+    key = f"pipelines.{pipeline.name}.image"
+    hint = f"name its image in {key} (`neuroflow containers pull` fetches one), or set its runtime to `host`"
+    return NO_COMMAND.seen(f"{pipeline.name}: {runtime} needs an image, and {key} is not set", hint=hint)
 
 
 def buildable(context: Context) -> Iterator[tuple[Pipeline, ContainerRun]]:
@@ -87,7 +102,7 @@ def _program(context: Context, program: str, pipelines: list[Pipeline]) -> Findi
     path = shutil.which(program, path=context.environ.get("PATH"))
     if path is None:
         return _missing(context, program, pipelines)
-    if program not in (*IMAGE_RUNTIMES, "docker", "podman"):
+    if program not in (*IMAGE_RUNTIMES, *ENGINES):
         return well(f"{program} is there, for {names}")
     try:
         answer = context.run(path, "--version")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from neuroflow.cluster.submit import check_folder
@@ -101,11 +103,19 @@ def _writable(context: Context) -> Iterator[Finding]:
         there = existing(folder)
         problem = try_writing(there)
         if problem:
-            missing = "" if there == folder else f" ({folder} is not there yet)"
-            problems.append(
-                NOT_WRITABLE.seen(f"paths.{key}: {there}{missing}: {problem}", folder=there, user=_user(), key=key)
-            )
+            problems.append(_not_writable(key, folder, problem))
     yield from problems or [well("written to, renamed in and removed from all of them")]
+
+
+def _not_writable(key: str, folder: Path, problem: str) -> Finding:
+    there, user = existing(folder), _user()
+    if there == folder:
+        return NOT_WRITABLE.seen(f"paths.{key}: {folder}: {problem}", folder=folder, user=user, key=key)
+    words = f"paths.{key}: {there} ({folder} is not there yet): {problem}"
+    # Nobody should open /var/lib to a user: the folder itself is made for them.
+    path = shlex.quote(str(folder))
+    mend = f"as root: `mkdir -p {path} && chown {user} {path}`, or name another folder in paths.{key}"
+    return replace(NOT_WRITABLE.seen(words, folder=folder, user=user, key=key), mend=mend)
 
 
 def _user() -> str:
@@ -138,14 +148,19 @@ def try_writing(folder: Path) -> str:
 
 def _locks(context: Context) -> Iterator[Finding]:
     folder = existing(context.config.paths.state_dir)
-    try:
-        with tempfile.NamedTemporaryFile(prefix=".neuroflow-doctor-", dir=folder) as file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix=".neuroflow-doctor-", dir=folder))
+        except OSError as problem:
+            yield skipped(f"{folder} can't be written to ({problem.strerror}), so locks can't be tried")
+            return
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(file, fcntl.LOCK_UN)
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kind that SQLite uses
-    except OSError as problem:
-        yield NO_LOCKS.seen(f"{folder}: {problem.strerror}")
-        return
+        except OSError as problem:
+            yield NO_LOCKS.seen(f"{folder}: {problem.strerror}")
+            return
     yield well(f"{folder} has both kinds of locks")
 
 

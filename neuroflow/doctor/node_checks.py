@@ -67,7 +67,14 @@ IMPOSSIBLE = error(
     why="nothing is known of the compute nodes",
     mend="mend what `neuroflow doctor` says of the folders, and of SSH, first",
 )
-JOB_KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE)
+SETUP_SAID = warning(
+    "node-setup-said",
+    "the set-up lines of a job wrote to stderr",
+    why="a job goes on after a line that has failed: a module that was not loaded is missed by the tool, much later",
+    mend="correct the line in cluster.setup_lines (or the partition's, or the pipeline's); what is harmless, "
+    "send to /dev/null there",
+)
+JOB_KINDS = (REFUSED, NOT_STARTED, FAILED, IMPOSSIBLE, SETUP_SAID)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from neuroflow.doctor import node, node_checks
 from neuroflow.doctor.check import Check, Context, Finding, Severity, on_slurm, skipped, well
 from neuroflow.doctor.clock import judged
 from neuroflow.doctor.folders import shared_folders
+from neuroflow.doctor.node_log import JobLog, how_it_ended, marking_setup, read_log
 from neuroflow.doctor.sample import job_of, on_cluster
 from neuroflow.domain import Resources
 from neuroflow.errors import ClusterError, CommandError, NeuroflowError
@@ -31,8 +32,6 @@ REQUEST = Resources(cpus=1, memory_mb=1000, time_minutes=15)
 ASK_SECONDS = 3.0
 # A file that a node has written may be seen this much later (attribute caches of NFS).
 SEEN_SECONDS = 30.0
-_LAST_LINES = 4
-_LOG_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,8 @@ def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Ite
     folder = _job_folder(context, token)
     with _prepared(context, folder, checks=checks) as told:
         try:
-            job_id = submit(context, request(context, folder, waiting.partition))
+            job = marking_setup(context.config.cluster, request(context, folder, waiting.partition))
+            job_id = submit(context, job)
         except ClusterError as problem:
             yield _own(node_checks.REFUSED.seen(str(problem)))
             return
@@ -75,11 +75,11 @@ def _look(context: Context, waiting: Waiting, *, checks: Sequence[Check]) -> Ite
             if any(one.check == node_checks.SAME_FOLDERS and one.severity is Severity.OK for one in found):
                 yield from _answers(context, told, str(report["host"]), waiting)
             yield from _clock(told, report, now=context.clock())
+            yield from _setup(context, job, job_id)
         elif reason:
             yield _own(node_checks.NOT_STARTED.seen(f"job {job_id}: {reason}"))
         else:
-            log = _kept(context, folder, job_id)
-            yield _own(node_checks.FAILED.seen(f"job {job_id}: {_last_words(log)}", log=log))
+            yield _failed(context, job, job_id)
 
 
 def _job_folder(context: Context, token: str) -> str:
@@ -242,24 +242,24 @@ def _clock(told: node_checks.Told, report: dict[str, Any], *, now: float) -> Ite
     yield _own(found or well(f"the clock of {host} agrees with this one"))
 
 
-def _kept(context: Context, folder: str, job_id: str) -> Path:
-    """Keep the log of a job that failed, and return where."""
-    log = context.config.logs_dir / f"doctor-{job_id}.log"
-    names = [f"{folder}/{job_id}_0_log.{kind}" for kind in ("err", "out")]
+def _failed(context: Context, job: JobRequest, job_id: str) -> Finding:
+    """Keep the log of a job that left no findings, and tell how it ended."""
+    file = context.config.logs_dir / f"doctor-{job_id}.log"
+    log = JobLog()
     with suppress(OSError, ClusterError):
-        ends = context.login_node.folders.tails(names, limit_bytes=_LOG_BYTES)
-        log.parent.mkdir(mode=0o700, exist_ok=True)
-        log.write_bytes(b"".join(ends[name].data or b"" for name in names))
-    return log
+        log = read_log(context, job, job_id)
+        log.write(file)
+    end = how_it_ended(context, job_id)
+    where = "its set-up lines did not come to their end" if log.ended_in_setup else ""
+    words = "; ".join(text for text in (end, where, log.last_words) if text)
+    return _own(node_checks.FAILED.seen(f"job {job_id}: {words}", log=file))
 
 
-def _last_words(log: Path) -> str:
-    try:
-        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    except OSError:
-        lines = []
-    said = " / ".join([line for line in lines if line][-_LAST_LINES:])
-    return said or "it wrote nothing, not even a log: the node may not see paths.state_dir"
+def _setup(context: Context, job: JobRequest, job_id: str) -> Iterator[Finding]:
+    """Tell what the set-up lines wrote to stderr: a script goes on after a line that has failed."""
+    with suppress(OSError, ClusterError):
+        if said := read_log(context, job, job_id).setup_words:
+            yield _own(node_checks.SETUP_SAID.seen(f"job {job_id}: {said}"))
 
 
 def _own(finding: Finding) -> Finding:

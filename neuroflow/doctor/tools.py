@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from neuroflow.adapters.bids_conversion import HEURISTIC_TARGET
 from neuroflow.adapters.runtimes import command_line
+from neuroflow.adapters.tool_answer import TOOLS, read_answer, same_release
 from neuroflow.cluster.transport import CompletedCommand
 from neuroflow.config.disk import exists
 from neuroflow.config.fields import IMAGE_FILE
@@ -24,11 +24,11 @@ from neuroflow.doctor.sample import container_of
 from neuroflow.domain import ContainerRun
 from neuroflow.errors import CommandError
 from neuroflow.orchestrator.registry import Pipeline
+from neuroflow.sif import read_sif_header
 
 # The first look into an image of 10 GB on a busy file system takes minutes.
 RUN_SECONDS = 240.0
 _ASKED = {"qsiparc": "--help"}  # it has no --version
-_RELEASE = re.compile(r"(?<![0-9.])v?(\d+\.\d+(?:\.\d+)?)")
 # Why root, or a user without subordinate ids, can't start a container unless in a user namespace of its own.
 _USERNS = "--userns"
 
@@ -48,7 +48,14 @@ OTHER_VERSION = warning(
     "image-other-version",
     "a tool says another version than the configuration",
     why="options differ between releases, and go by the configured version",
-    mend="set pipelines.{pipeline}.version to '{version}', or use the image of the configured version",
+    mend="use the image of the configured version, or set pipelines.{pipeline}.version to '{version}' if the image is "
+    "the right one",
+)
+OTHER_TOOL = error(
+    "image-other-tool",
+    "an image is another tool's",
+    why="another tool would be run with the options of the pipeline's own, and fail or do something else",
+    mend="set pipelines.{pipeline}.image to an image of {tool}",
 )
 NEEDS_USERNS = error(
     "runtime-needs-userns",
@@ -77,7 +84,21 @@ def _not_runnable(context: Context, run: ContainerRun) -> Finding | None:
         return NOT_LOCAL.seen(f"{name}: {run.image}", runtime=run.runtime, pipeline=name, image=run.image)
     if run.runtime in IMAGE_RUNTIMES and not exists(Path(run.image or "")):
         return skipped(f"{name}: {run.image} is not there")
-    return None
+    return _cut(run) if run.runtime in IMAGE_RUNTIMES else None
+
+
+def _cut(run: ContainerRun) -> Finding | None:
+    """Return that an image is shorter than its header says: the runtime's own words don't tell."""
+    image = Path(run.image or "")
+    try:
+        header, size = (None if image.is_dir() else read_sif_header(image)), image.stat().st_size
+    except OSError:
+        return None  # the runtime tells why
+    if header is None or size >= header.ends_at:
+        return None
+    words = f"it is cut, or still being copied: it has {size} bytes, and its header says {header.ends_at}"
+    mend = f"fetch it again: `neuroflow containers pull {run.pipeline} --force`, or copy it there anew"
+    return replace(BROKEN.seen(f"{run.pipeline}: {image}: {words}", command=""), mend=mend)
 
 
 def _program(run: ContainerRun) -> str:
@@ -164,22 +185,18 @@ def _folders(context: Context) -> Iterator[Path]:
 
 
 def _version(name: str, run: ContainerRun, said: str) -> Finding:
-    releases = _RELEASE.findall(said)
-    told = releases[0] if releases else ""
-    # A tool may name others beside its own.
-    if told and run.version and not any(same_release(one, run.version) for one in releases):
+    answer = read_answer(name, said, expected=run.version)
+    told, where = answer.version, run.image or run.program[0]
+    if answer.other_tool:
+        words = f"{name}: {where} looks like another tool's: it says {answer.other_tool} {told}"
+        return OTHER_TOOL.seen(words, pipeline=name, tool=TOOLS.get(name, name))
+    if told and run.version and not same_release(told, run.version):
         return OTHER_VERSION.seen(
-            f"{name}: it says {told}, the configuration {run.version} ({run.image or run.program[0]})",
+            f"{name}: it says {told}, the configuration {run.version} ({where})",
             pipeline=name,
             version=told,
         )
     return well(f"{name} runs{f': version {told}' if told else ''}")
-
-
-def same_release(one: str, other: str) -> bool:
-    """Tell whether two versions agree as far as both are written out: 26.1 and 26.1.1 do, 26.1.1 and 26.1.10 don't."""
-    numbers = [re.findall(r"\d+", text)[:3] for text in (one, other)]
-    return all(first == second for first, second in zip(*numbers, strict=False))
 
 
 def _heuristic(context: Context) -> Iterator[Finding]:
@@ -206,11 +223,19 @@ def _heuristic(context: Context) -> Iterator[Finding]:
         words = _last_words(problem).rpartition(" / ")[2]
         # A container that does not start is told of by `images`.
         if "Traceback" in problem.stderr:
-            yield BAD_HEURISTIC.seen(f"{file}: {words}", file=file)
+            yield _bad_heuristic(file, words, run)
         else:
             yield skipped(f"no Python could be run beside HeudiConv: {words}")
         return
     yield well(f"{file} can be imported where HeudiConv runs")
+
+
+def _bad_heuristic(file: Path, words: str, run: ContainerRun) -> Finding:
+    finding = BAD_HEURISTIC.seen(f"{file}: {words}", file=file)
+    if not words.startswith("ModuleNotFoundError"):
+        return finding
+    where = f"the image {run.image}" if run.image else f"the Python beside {run.program[0]}"
+    return replace(finding, mend=f"the module is not in {where}, which runs {file}: put it there, or do without it")
 
 
 CHECKS = (
@@ -219,7 +244,7 @@ CHECKS = (
         TOPIC,
         "each tool runs, in its image (--version)",
         _images,
-        (NOT_LOCAL, BROKEN, OTHER_VERSION, NEEDS_USERNS),
+        (NOT_LOCAL, BROKEN, OTHER_VERSION, OTHER_TOOL, NEEDS_USERNS),
         on_node=True,
         seconds=4 * RUN_SECONDS + 60,
     ),

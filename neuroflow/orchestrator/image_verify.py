@@ -9,7 +9,8 @@ from pathlib import Path
 
 from neuroflow.adapters.runtimes import command_line
 from neuroflow.adapters.runtimes.execute import Answer, ask
-from neuroflow.adapters.runtimes.images import FILE_RUNTIMES, read_signature, signature_command, told_version
+from neuroflow.adapters.runtimes.images import FILE_RUNTIMES, read_signature, signature_command
+from neuroflow.adapters.tool_answer import TOOLS, ToolAnswer, read_answer, same_release
 from neuroflow.adapters.versions import NEED_VERSION, tool_version
 from neuroflow.core.images import told
 from neuroflow.domain import Bind, ContainerRun, ImageRecord
@@ -122,9 +123,13 @@ def _signature(image: PipelineImage) -> tuple[str, str]:
 
 def _run_version(services: Services, pipeline: Pipeline, image: PipelineImage, check: ImageCheck) -> str:
     """Run the tool in its image, as an attempt would, and compare its version with the configured one."""
+    expected = tool_version(pipeline.name, image=image.name, version=pipeline.settings.version)
     try:
         answer = _run_tool(services, pipeline, image, "--version")
-        said = told_version(answer.stdout) or told_version(answer.stderr) if answer.exit_code == 0 else ""
+        told = ToolAnswer()
+        if answer.exit_code == 0:
+            told = read_answer(pipeline.name, answer.stdout + answer.stderr, expected=expected)
+        said = told.version
         if not said:  # QSIParc 0.1.2 does not know --version; the image's label may
             answer = _run_tool(services, pipeline, image, "--help")
             said = labels_of(image)[0].get(_VERSION_LABEL, "")
@@ -136,14 +141,20 @@ def _run_version(services: Services, pipeline: Pipeline, image: PipelineImage, c
         what = f"the tool in {image.name} does not run: exit code {answer.exit_code}, {answer.last_line}"
         check.problems.append(Problem(pipeline.name, what, "try the image by hand; is it the right tool's?"))
         return ""
-    expected = tool_version(pipeline.name, image=image.name, version=pipeline.settings.version)
+    if told.other_tool:
+        what = f"{image.name} looks like another tool's image: it says {told.other_tool} {said}"
+        hint = f"set pipelines.{pipeline.name}.image to an image of {TOOLS.get(pipeline.name, pipeline.name)}"
+        check.problems.append(Problem(pipeline.name, what, hint))
+        return ""
     needed = pipeline.name in NEED_VERSION
-    if (said or needed) and said != expected and (needed or expected is not None):
+    agree = bool(said) and expected is not None and same_release(said, expected)
+    if (said or needed) and not agree and (needed or expected is not None):
         told_by = f"pipelines.{pipeline.name}.version, or the image's name, says {expected}" if expected else ""
         what = f"{image.name} holds version {said or 'unknown'}, and " + (
             told_by or "neither the name nor the configuration says so"
         )
-        hint = f"set pipelines.{pipeline.name}.version to '{said}': the tool's options differ between versions"
+        other = f"use the image of version {expected}, or " if expected is not None else ""
+        hint = f"{other}set pipelines.{pipeline.name}.version to '{said}' if the image is the right one"
         check.problems.append(Problem(pipeline.name, what, hint if said else "see whether it is the right image"))
     return said
 

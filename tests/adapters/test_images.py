@@ -12,7 +12,7 @@ from neuroflow.adapters.runtimes.images import (
     parse_stored_image,
     pull_command,
     read_signature,
-    told_version,
+    told_versions,
 )
 from neuroflow.errors import AdapterError
 
@@ -67,18 +67,19 @@ def test_apptainers_labels_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "version"),
+    ("text", "versions"),
     [
-        ("QSIPrep v26.1.1", "26.1.1"),
-        ("QSIRecon v26.0.0\n", "26.0.0"),
-        ("qsiparc, version 0.1.2", "0.1.2"),
-        ("1.5.1", "1.5.1"),
-        ("QSIPrep v1.0.0rc2", "1.0.0rc2"),
-        ("no version", ""),
+        ("QSIPrep v26.1.1", ("26.1.1",)),
+        ("QSIRecon v26.0.0\n", ("26.0.0",)),
+        ("qsiparc, version 0.1.2", ("0.1.2",)),
+        ("1.5.1", ("1.5.1",)),
+        ("QSIPrep v1.0.0rc2", ("1.0.0rc2",)),
+        ("demo 1.0.0 (command line of QSIPrep 26.1.1)", ("1.0.0", "26.1.1")),
+        ("no version", ()),
     ],
 )
-def test_the_version_is_found_in_what_a_tool_says(text: str, version: str) -> None:
-    assert told_version(text) == version
+def test_the_versions_are_found_in_what_a_tool_says(text: str, versions: tuple[str, ...]) -> None:
+    assert told_versions(text) == versions
 
 
 @pytest.mark.parametrize(

@@ -183,3 +183,12 @@ def test_a_tool_of_another_version_is_not_accepted(real: Installation, tmp_path:
     said = real.run("containers", "verify", "qsiprep", "--accept", code=1).stdout
     assert "holds version 26.1.1" in said
     assert "set pipelines.qsiprep.version to '26.1.1'" in said
+
+
+def test_another_tools_image_is_told_of_and_its_version_not_advised(real: Installation, tmp_path: Path) -> None:
+    archive = write_oci_archive(tmp_path / "tool.tar", version="26.0.0", tool="QSIRecon")
+    real.run("containers", "pull", "qsiprep", "--source", f"oci-archive:{archive}")
+    said = real.run("containers", "verify", "qsiprep", "--accept", code=1).stdout
+    assert "looks like another tool's image: it says QSIRecon 26.0.0" in said
+    assert "set pipelines.qsiprep.image to an image of QSIPrep" in said
+    assert "pipelines.qsiprep.version" not in said

@@ -6,7 +6,7 @@ import pytest
 
 from neuroflow.core.state import StateManager
 from neuroflow.orchestrator.services import WORKER_CONFIG_KEY
-from tests.doctor.conftest import Patient
+from tests.doctor.conftest import Patient, changed
 
 
 def test_a_configuration_without_a_flaw(patient: Patient) -> None:
@@ -78,6 +78,28 @@ def test_a_url_without_a_password_may_be_read(patient: Patient) -> None:
 def test_a_file_that_others_can_change(patient: Patient) -> None:
     patient.file.chmod(0o666)
     assert patient.codes("configuration-mode") == ["config-writable"]
+
+
+@pytest.mark.provokes("config-writable")
+def test_a_file_that_others_can_replace(patient: Patient) -> None:
+    with changed(patient.folder, 0o777):
+        [found] = patient.look("configuration-mode")
+    assert (found.code, found.mend) == ("config-writable", f"chmod o-w {patient.folder}")
+    assert f"in the place of {patient.file}" in found.what
+    with changed(patient.folder, 0o1777):  # as /tmp is: only owners can rename
+        assert patient.codes("configuration-mode") == []
+
+
+@pytest.mark.provokes("config-writable")
+def test_a_site_file_behind_a_link_that_others_can_replace(patient: Patient) -> None:
+    (above := patient.folder / "above").mkdir()
+    (there := above / "site-configs").mkdir()
+    patient.file.rename(there / "site.yaml")
+    patient.file.symlink_to(there / "site.yaml")
+    with changed(there, 0o777):
+        assert [one.mend for one in patient.look("configuration-mode")] == [f"chmod o-w {there}"]
+    with changed(above, 0o777):
+        assert [one.mend for one in patient.look("configuration-mode")] == [f"chmod o-w {above}"]
 
 
 @pytest.mark.provokes("config-unknown-variable")

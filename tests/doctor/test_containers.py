@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from neuroflow.doctor.tools import same_release
 from tests.doctor.conftest import Patient
 from tests.support.apptainer import Apptainer
 from tests.support.commands import run
@@ -53,6 +52,7 @@ def test_a_pipeline_without_image_and_one_without_licence(patient: Patient) -> N
     bad = {one.what.partition(":")[0]: one for one in patient.look("commands") if one.severity == "error"}
     assert {one.code for one in bad.values()} == {"command-impossible"}
     assert "pipelines.qsiparc.image" in bad["qsiparc"].mend
+    assert bad["qsiprep"].what == "qsiprep: apptainer needs an image, and pipelines.qsiprep.image is not set"
     assert "paths.freesurfer_license" in bad["qsirecon"].mend
 
 
@@ -122,6 +122,10 @@ def test_an_image_that_is_broken(patient: Patient, apptainer: Apptainer, tmp_pat
     image.write_bytes(apptainer.image.read_bytes()[:kept] or b"<html>not found</html>")
     [found] = in_apptainer(patient, apptainer, image).look("images")
     assert found.code == "image-not-runnable"
+    if kept:
+        assert "it is cut, or still being copied: it has 3000 bytes" in found.what
+        assert found.mend.startswith("fetch it again: `neuroflow containers pull qsiprep --force`")
+        return
     assert found.what.startswith("qsiprep: `apptainer … --version` ended with 255: ")
     assert str(image) in found.mend
 
@@ -147,6 +151,17 @@ def test_an_image_of_another_version(patient: Patient, apptainer: Apptainer, say
     assert found.code == "image-other-version"
     assert "it says 1.0.2, the configuration 26.1.1" in found.what
     assert "pipelines.qsiprep.version to '1.0.2'" in found.mend
+
+
+@pytest.mark.provokes("image-other-tool")
+def test_the_image_of_another_pipelines_tool(
+    patient: Patient, apptainer: Apptainer, saying: Callable[[str], Path]
+) -> None:
+    # Its version is the one that is configured, which is no help.
+    in_apptainer(patient, apptainer, saying("reconstruction 1.0.0 of QSIRecon 26.1.1"))
+    [found] = patient.look("images")
+    assert (found.code, found.mend) == ("image-other-tool", "set pipelines.qsiprep.image to an image of QSIPrep")
+    assert "it says QSIRecon 26.1.1" in found.what
 
 
 def test_an_image_that_is_right(patient: Patient, apptainer: Apptainer, saying: Callable[[str], Path]) -> None:
@@ -201,6 +216,7 @@ def test_a_heuristic_that_can_not_be_imported_beside_heudiconv(patient: Patient,
     [found] = patient.look("heuristic-import")
     assert found.code == "heuristic-broken"
     assert "No module named 'no_such_module'" in found.what
+    assert found.mend.startswith("the module is not in the Python beside ")
 
 
 @pytest.mark.provokes("heuristic-broken")
@@ -213,16 +229,12 @@ def test_a_heuristic_that_can_not_be_imported_in_the_image(
     assert [one.severity for one in patient.look("images", "heuristic-import")] == ["ok", "ok"]
     (tmp_path / "heuristic.py").write_text(HEURISTIC)
     patient.write(pipelines={"bids_conversion": {**conversion, "heuristic": str(tmp_path / "heuristic.py")}})
-    assert "no_such_module" in patient.look("heuristic-import")[0].what
+    [found] = patient.look("heuristic-import")
+    assert "no_such_module" in found.what
+    assert f"not in the image {demo_images.bids_conversion}" in found.mend
 
 
 def test_an_image_without_python_says_nothing_of_the_heuristic(patient: Patient, apptainer: Apptainer) -> None:
     in_apptainer(patient, apptainer, apptainer.image)
     patient.write(pipelines={"bids_conversion": {"enabled": True, "image": str(apptainer.image)}})
     assert [one.severity for one in patient.look("heuristic-import")] == ["skipped"]
-
-
-def test_versions_agree_as_far_as_they_are_written_out() -> None:
-    assert same_release("26.1", "26.1.1")
-    assert same_release("1.0.2rc1", "1.0.2")
-    assert not same_release("26.1.1", "26.1.10")

@@ -30,6 +30,7 @@ def test_a_folder_that_can_not_be_made(patient: Patient) -> None:
     [found] = patient.look("folders-writable")
     assert found.code == "folder-not-writable"
     assert "paths.derivatives_root: /proc (/proc/neuroflow is not there yet): can't make a folder" in found.what
+    assert found.mend.startswith("as root: `mkdir -p /proc/neuroflow && chown ")
 
 
 @pytest.mark.provokes("folder-not-writable")
@@ -47,6 +48,13 @@ def test_a_file_system_without_locks(patient: Patient, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     assert patient.codes("folders-locks") == ["folder-no-locks"]
+
+
+def test_a_state_folder_that_can_not_be_written_to_is_not_one_without_locks(patient: Patient) -> None:
+    patient.content["paths"]["state_dir"] = "/proc/neuroflow"
+    patient.write()
+    [found] = patient.look("folders-locks")
+    assert (found.severity, "can't be written to" in found.what) == ("skipped", True)
 
 
 @pytest.mark.provokes("state-in-memory")

@@ -19,6 +19,7 @@ from neuroflow.doctor.check import Finding
 from neuroflow.doctor.node import CONFIG_NAME, config_file, read_config
 from neuroflow.doctor.node_checks import TOLD_NAME, Told, told_file
 from neuroflow.doctor.node_job import Waiting, look_at_node, not_asked
+from neuroflow.doctor.node_log import SETUP_DONE, JobLog
 from neuroflow.doctor.registry import NODE_CHECKS
 from neuroflow.errors import NeuroflowError
 from tests.doctor.conftest import KEYS, Patient, bad
@@ -119,6 +120,29 @@ def test_a_node_without_our_python(on_slurm: Patient) -> None:
     log = Path(found.mend.split(";")[0].removeprefix("see "))
     assert "/opt/none/bin/python" in log.read_text()
     assert leftovers(on_slurm) == []
+
+
+@pytest.mark.provokes("node-setup-said")
+def test_a_set_up_line_that_fails_and_the_job_goes_on(on_slurm: Patient) -> None:
+    on_slurm.write(cluster={"setup_lines": ["no_such_module_command apptainer", "echo all is well"]})
+    found = look(on_slurm, "node-job")
+    assert bad(found) == ["node-setup-said"]
+    assert "no_such_module_command: command not found" in next(one.what for one in found if one.code == bad(found)[0])
+
+
+@pytest.mark.provokes("node-job-failed")
+def test_a_set_up_line_that_ends_the_job(on_slurm: Patient) -> None:
+    on_slurm.write(cluster={"setup_lines": ["exit 3"]})
+    [found] = look(on_slurm, "node-job")
+    ended = "FAILED, exit code 3; its set-up lines did not come to their end; its log is empty"
+    assert (found.code, found.what.partition(": ")[2]) == ("node-job-failed", ended)
+
+
+def test_a_job_without_a_log_is_told_from_one_with_an_empty_log() -> None:
+    assert "no log" in JobLog().last_words
+    assert JobLog(b"", b"").last_words == "its log is empty"
+    assert JobLog(f"{SETUP_DONE}\n".encode(), b"").last_words == "its log is empty"
+    assert JobLog(f"a\n\nb\n{SETUP_DONE}\nc".encode(), b"").setup_words == "a / b"
 
 
 @pytest.mark.provokes("node-not-started")

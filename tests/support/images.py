@@ -35,10 +35,13 @@ def fake_sif(path: Path, *, content: bytes = b"squashfs", identity: str | None =
     return str(sif_id)
 
 
-def write_oci_archive(path: Path, *, version: str, programs: Mapping[str, str] | None = None) -> Path:
+def write_oci_archive(
+    path: Path, *, version: str, tool: str = "QSITool", programs: Mapping[str, str] | None = None
+) -> Path:
     """Write an image whose entry point tells a version, as `docker save` or skopeo would.
 
     Args:
+        tool: its name, as it says it.
         programs: further programs, each with what it says.
     """
     busybox = shutil.which("busybox")
@@ -48,7 +51,7 @@ def write_oci_archive(path: Path, *, version: str, programs: Mapping[str, str] |
         _add(tar, "bin/")
         _add(tar, "bin/busybox", Path(busybox).read_bytes(), mode=0o755)
         _add(tar, "bin/sh", link="busybox")
-        _add(tar, "bin/tool", f"#!/bin/sh\necho 'QSITool v{version}'\n".encode(), mode=0o755)
+        _add(tar, "bin/tool", f"#!/bin/sh\necho '{tool} v{version}'\n".encode(), mode=0o755)
         for name, says in (programs or {}).items():
             _add(tar, f"bin/{name}", f"#!/bin/sh\necho {shlex.quote(says)}\n".encode(), mode=0o755)
         for applet in ("env", "grep"):

@@ -95,10 +95,9 @@ def pull_command(runtime: str, source: str, target: str) -> tuple[str, ...]:
     return (runtime, "build", target, source)
 
 
-def told_version(text: str) -> str:
-    """Return the first version in what a tool wrote for `--version`, empty where there is none.
+def told_versions(text: str) -> tuple[str, ...]:
+    """Return the versions in what a tool wrote for `--version`.
 
     `QSIPrep v26.1.1`, `qsiparc, version 0.1.2` and `1.5.1` are seen.
     """
-    found = _VERSION.search(text)
-    return found.group(1) if found else ""
+    return tuple(_VERSION.findall(text))
