@@ -106,7 +106,14 @@ def test_flower_shows_workers_and_tasks_to_its_owner(tmp_path: Path, redis_serve
         def by_port() -> http.client.HTTPConnection:
             return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
-        workers = ask_until(by_socket, "/api/workers?refresh=1", wanted=bool)
+        # Each of its questions to a worker is answered by itself: all that is looked at has to be there.
+        workers = ask_until(
+            by_socket,
+            "/api/workers?refresh=1",
+            wanted=lambda answer: (
+                bool(answer) and all({"registered", "active_queues"} <= set(one) for one in answer.values())
+            ),
+        )
         (worker,) = workers.values()
         assert "neuroflow.workers.tasks.run_pipeline" in worker["registered"]
         assert {queue["name"] for queue in worker["active_queues"]} >= {"bids", "heavy_processing"}
