@@ -1,4 +1,4 @@
-# make check   linters and the fast tests: no services, about a minute
+# make check   linters and the fast tests: no services, about two minutes
 # make test    everything, with SLURM, Apptainer, Redis, PostgreSQL and sshd where this machine can have them
 # make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (six minutes)
 # make soak    `neuroflow up` for an hour while its children are killed at random (an hour and some minutes)
