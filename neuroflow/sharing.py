@@ -52,14 +52,13 @@ def folder_mode(parent: Path) -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that is as closed as the one it lies in, whatever the umask.
+    """Make a folder that is as closed as the one it lies in, whatever the umask; harmless when repeated.
 
     Raises:
-        OSError: when it can't be made.
+        OSError: when it can't be made, or is another user's.
     """
-    mode = folder_mode(folder.parent)
-    folder.mkdir(mode=PRIVATE_FOLDER)
-    os.chmod(folder, mode)  # noqa: PTH101  # not mkdir's mode: that is subject to the umask
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    os.chmod(folder, folder_mode(folder.parent))  # noqa: PTH101  # not mkdir's mode: that is subject to the umask
 
 
 def open_private(path: Path, flags: int) -> int:

@@ -12,7 +12,7 @@ from typing import Protocol
 from neuroflow.cluster import claim
 from neuroflow.cluster.files import read_own_file, read_own_tail, write_atomically
 from neuroflow.cluster.publish import has_begun
-from neuroflow.sharing import folder_mode
+from neuroflow.sharing import make_folder
 
 # Of any one file: an exit record holds the end of a log, and lists of names that are cut.
 LIMIT_BYTES = 1024 * 1024
@@ -119,8 +119,7 @@ def make_private_folder(folder: Path) -> None:
     """
     for path in (folder.parent, folder):
         if path == folder or not path.exists():
-            path.mkdir(parents=True, exist_ok=True)
-            os.chmod(path, folder_mode(path.parent))  # noqa: PTH101
+            make_folder(path)
     mode = folder.stat().st_mode & 0o777
     if mode & 0o002:
         raise PermissionError(

@@ -41,8 +41,3 @@ def get_login_node(config: NeuroflowConfig) -> LoginNode:
     python = str(config.cluster.python)
     folders = SshFolders(connection, transport, python=python, timeout=config.cluster.command_timeout_seconds)
     return LoginNode(transport, folders, connection.user)
-
-
-def transport_of(config: NeuroflowConfig) -> Transport:
-    """Return where SLURM's programs are called."""
-    return get_login_node(config).transport

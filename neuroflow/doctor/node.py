@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import neuroflow
+from neuroflow.cluster.files import write_json
 from neuroflow.config import NeuroflowConfig
 from neuroflow.doctor.check import Check, Context
-from neuroflow.doctor.node_checks import TOLD_NAME, write_private
+from neuroflow.doctor.node_checks import TOLD_NAME
 from neuroflow.doctor.registry import NODE_CHECKS
 from neuroflow.doctor.runner import run_checks
 from neuroflow.orchestrator.place import Place
@@ -47,7 +48,7 @@ def payload(folder: str) -> None:
         "ended_at": time.time(),
         "findings": findings,
     }
-    write_private(place / FINDINGS_NAME, report)
+    write_json(place / FINDINGS_NAME, report)
     print(f"neuroflow doctor: {len(findings)} findings", file=sys.stderr, flush=True)
 
 

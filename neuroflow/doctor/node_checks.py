@@ -98,15 +98,6 @@ def read_told(place: Path) -> Told:
     return Told(**json.loads((place / TOLD_NAME).read_text(encoding="utf-8")))
 
 
-def write_private(path: Path, value: Any) -> None:
-    """Write JSON at once and whole, closed to other users."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(value, file)
-    temporary.rename(path)
-
-
 def nonce_file(folder: str, nonce: str, *, by: str) -> Path:
     """Return the file by which one side shows the other that it sees the same folder."""
     return Path(folder) / f".neuroflow-doctor-{nonce}-{by}"

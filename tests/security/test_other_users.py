@@ -90,13 +90,10 @@ def test_a_job_folder_is_closed_whatever_the_umask(tmp_path: Path) -> None:
 def test_a_file_system_that_keeps_no_modes_is_no_place_for_job_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = os.umask(0)
-    monkeypatch.setattr(os, "chmod", lambda path, mode: None)  # as on some mounts of a Windows share
-    try:
-        with pytest.raises(PermissionError, match="stays open to all users"):
-            make_private_folder(tmp_path / "nf-qsiprep-1-a")
-    finally:
-        os.umask(before)
+    real = os.chmod
+    monkeypatch.setattr(os, "chmod", lambda path, mode: real(path, 0o777))  # as some mounts of a Windows share show all
+    with pytest.raises(PermissionError, match="stays open to all users"):
+        make_private_folder(tmp_path / "nf-qsiprep-1-a")
 
 
 @pytest.mark.parametrize("attack", ["open to all", "another user's"])
