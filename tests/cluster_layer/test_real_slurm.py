@@ -233,9 +233,12 @@ def is_waiting(cluster: SlurmCluster, attempt: AttemptRecord) -> bool:
     return row is not None and row.state is JobState.PENDING
 
 
-def start_now(job_id: str) -> None:
-    """Shorten the two minutes that SLURM lets a requeued job wait."""
-    subprocess.run(["scontrol", "update", f"jobid={job_id}", "StartTime=now"], check=True, timeout=60)
+def start_soon(job_id: str) -> None:
+    """Shorten the two minutes that SLURM lets a requeued job wait.
+
+    A start in the second of the requeue is refused by slurmd ("Job credential revoked": it counts in whole seconds).
+    """
+    subprocess.run(["scontrol", "update", f"jobid={job_id}", "StartTime=now+2"], check=True, timeout=60)
 
 
 def test_a_fenced_job_that_slurm_requeues_steps_back(root: Path, cluster: SlurmCluster) -> None:
@@ -247,8 +250,8 @@ def test_a_fenced_job_that_slurm_requeues_steps_back(root: Path, cluster: SlurmC
     subprocess.run(["scontrol", "requeue", job_id], check=True, timeout=60)
     note = Path(job.folder) / f"exit-{job_id}.json"
     wait_until(lambda: is_waiting(cluster, attempt_of(job, job_id=job_id)))
-    start_now(job_id)
-    wait_until(note.exists, seconds=180)
+    start_soon(job_id)
+    wait_until(note.exists, seconds=60)
     found = json.loads(note.read_text())
     assert (found["restart_count"], found["error"]) == (1, "not executed: this attempt was given up, and is fenced")
     assert lives.read_text() == "x"

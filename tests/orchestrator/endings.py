@@ -192,7 +192,7 @@ class Cohort:
         yield from _until(member.is_executed)
         run(["scontrol", "requeue", member.job_id])
         yield from _until(member.is_waiting)
-        _start_now(member)
+        _start_soon(member)
 
     def _cancel(self, member: Member, *, once: Callable[[], bool]) -> Act:
         yield from _until(once)
@@ -205,7 +205,7 @@ class Cohort:
         self._preemptor = run(["sbatch", "--parsable", *where, *request]).strip()
         yield from _until(lambda: requeued.is_waiting() and len(ended.ending().reasons(RunStatus.RETRY_WAIT)) == 1)
         run(["scancel", self._preemptor])
-        _start_now(requeued)
+        _start_soon(requeued)
 
     def _fail_node(self, member: Member) -> Act:
         yield from _until(member.is_executed)
@@ -227,6 +227,7 @@ def _until(condition: Callable[[], bool]) -> Act:
         yield
 
 
-def _start_now(member: Member) -> None:
-    # SLURM lets a requeued job wait for two minutes.
-    run(["scontrol", "update", f"jobid={member.job_id}", "StartTime=now"])
+def _start_soon(member: Member) -> None:
+    # SLURM lets a requeued job wait for two minutes; a start in the second of the requeue is refused by slurmd
+    # ("Job credential revoked": it counts in whole seconds).
+    run(["scontrol", "update", f"jobid={member.job_id}", "StartTime=now+2"])
