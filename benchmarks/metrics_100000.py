@@ -38,8 +38,8 @@ def config_in(root: Path) -> NeuroflowConfig:
     return NeuroflowConfig(paths={name: root / name for name in names}, redis={"url": "embedded"})
 
 
-def end_some(database: Database, count: int) -> None:
-    """Let the oldest of the open attempts end."""
+def end_some(database: Database, count: int) -> int:
+    """Let the oldest of the running attempts end, and return how many."""
     from sqlalchemy import select, update
 
     with database.write() as session:
@@ -49,6 +49,7 @@ def end_some(database: Database, count: int) -> None:
         session.execute(
             update(AttemptRow).where(AttemptRow.id.in_(ids)).values(status=AttemptStatus.SUCCEEDED, ended_at=NOW)
         )
+    return len(ids)
 
 
 def timed(what: str, work: Callable[[], T]) -> T:
@@ -75,9 +76,9 @@ def main() -> None:
         first = timed("metrics, the first time", lambda: exposition(lambda: gather(services, broker=None)))
         timed("metrics, a quiet minute later", lambda: exposition(lambda: gather(services, broker=None)))
         open_before = len(services.state.open_attempts())
-        end_some(services.database, 100)
-        later = timed("metrics, 100 attempts later", lambda: exposition(lambda: gather(services, broker=None)))
-        assert count(later) == count(first) + 100
+        ended = end_some(services.database, 100)
+        later = timed(f"metrics, {ended} attempts later", lambda: exposition(lambda: gather(services, broker=None)))
+        assert count(later) == count(first) + ended
         path = root / "one.nfbackup"
         backup = timed("a backup", lambda: take_backup(services.database, path))
         rows, size = backup.summary.total, backup.bytes
@@ -85,7 +86,7 @@ def main() -> None:
         print(f"  {rows} rows, {size / 1e6:.0f} MB; the database {stored / 1e6:.0f} MB; metrics {len(first)} bytes")
         target = Database(f"sqlite:///{root}/target.db")
         timed("restoring it", lambda: restore_backup(target, path, finish=nothing_more))
-        assert len(StateManager(target).open_attempts()) == open_before - 100
+        assert len(StateManager(target).open_attempts()) == open_before - ended
         services.database.close()
         target.close()
 
