@@ -455,7 +455,8 @@ def take(years: Years, session: Any) -> None:
     """Write the rows that were made, and forget them."""
     for table, rows in years.rows.items():
         if rows:
-            session.execute(insert(table), rows)
+            # Without `render_nulls`, rows that lack other values each get a statement of their own.
+            session.execute(insert(table).execution_options(render_nulls=True), rows)
             rows.clear()
 
 
