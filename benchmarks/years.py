@@ -280,7 +280,8 @@ class Years:
                 return
             values.update(failure=last.failure, error_message=last.message, signature=last.signature)
             at = last.ended_at + timedelta(minutes=5 * 2**number)
-            request = Resources(request.cpus, int(request.memory_mb * 1.5), request.time_minutes)
+            if last.failure is FailureClass.OUT_OF_MEMORY:
+                request = Resources(request.cpus, int(request.memory_mb * 1.5), request.time_minutes)
             if number == 3:
                 values.update(ended_at=last.ended_at)
                 self.audit(run, last.ended_at, "running", "failed", last.message)
