@@ -48,7 +48,10 @@ _WATCH_SECONDS = "2"
 )  # fmt: skip
 @click.option("--tsv", "as_tsv", is_flag=True, help="Write a table: one line per subject or session and pipeline.")
 @click.option(
-    "--snapshot", type=click.Path(path_type=Path), metavar="FILE", help="Read what the poller left; needs nothing else."
+    "--snapshot",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="Read what the poller left; needs nothing else.",
 )
 @json_option
 @pass_app

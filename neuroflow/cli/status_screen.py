@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from neuroflow.cli.output import escaped, one_line
 from neuroflow.cli.status_lines import LEVELS, Line, notes, service_lines
 from neuroflow.cli.status_words import BarStyle, age, bar, moment_of, percent, time_left
+from neuroflow.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -31,8 +32,23 @@ class Screen:
     style: BarStyle
     source: str = ""  # the snapshot that it was read from
 
-    def show(self, status: Mapping[str, Any]) -> Iterator[RenderableType]:
-        """Yield what stands on the screen, from top to bottom."""
+    def parts(self, status: Mapping[str, Any]) -> list[RenderableType]:
+        """Return what stands on the screen, from top to bottom.
+
+        Raises:
+            UsageError: when the document is not one of ours, as that of another program's file.
+        """
+        try:
+            return list(self._parts(status))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if not self.source:
+                raise
+            raise UsageError(
+                f"{self.source} is no snapshot of neuroflow's status: {type(error).__name__}: {error}",
+                hint="see docs/status.md",
+            ) from error
+
+    def _parts(self, status: Mapping[str, Any]) -> Iterator[RenderableType]:
         from rich.text import Text
 
         yield Text(self._headline(status), "bold")
@@ -164,7 +180,7 @@ def print_screen(status: Mapping[str, Any], *, now: datetime, source: str = "") 
     # Lines stay whole where a program reads them.
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     console = Console(file=sys.stdout, width=width, highlight=False)
-    for part in screen_on(console, now=now, source=source).show(status):
+    for part in screen_on(console, now=now, source=source).parts(status):
         console.print(part, soft_wrap=width is not None)
 
 

@@ -49,7 +49,7 @@ def watch_status(look: Look, *, seconds: float, sleep: Callable[[float], None] =
 def _picture(console: Console, status: Mapping[str, Any], source: str, *, problem: str, seconds: float) -> Group:
     screen = screen_on(console, now=datetime.now(UTC), source=source)
     last = Text(f"problem: {problem}", "red") if problem else Text(f"every {seconds:g} s; Ctrl-C ends", "dim")
-    return Group(last, *screen.show(status))
+    return Group(last, *screen.parts(status))
 
 
 def _told(error: NeuroflowError) -> str:

@@ -75,8 +75,8 @@ def live(state: StateManager, session: SessionRecord, dice: random.Random, key: 
 
 def test_the_counts_are_those_of_the_current_runs(state: StateManager, config: NeuroflowConfig) -> None:
     dice = random.Random(5)  # noqa: S311
-    sessions = [add_session(state, f"{number:02}") for number in range(12)]
-    for step in range(60):
+    sessions = [add_session(state, f"{number:02}") for number in range(20)]
+    for step in range(50):
         live(state, dice.choice(sessions), dice, f"k{step}")
     runs = current_runs(state.snapshot())
     expected = Counter(standing_of(run.status, superseded=False, resolved=False) for run in runs)
