@@ -56,5 +56,6 @@ def _text(value: object) -> str:
     if value is None or value == "":
         return MISSING
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
-    return escaped(_BREAKS.sub(" ", str(value)))
+        return f"{value.isoformat(timespec='seconds')[:19]}Z"
+    text = str(value)
+    return text if text.isprintable() else escaped(_BREAKS.sub(" ", text))

@@ -105,11 +105,15 @@ class Overview:
 
     def runs(self, *, limit: int | None) -> list[RunLine]:
         """Return the current runs that match, the one that changed last first; with a limit, no more than that."""
-        select, values_of_limit = (_LINE, []) if limit is None else (_LINE, [limit])
-        order = " ORDER BY r.updated_at DESC, r.id DESC" + ("" if limit is None else " LIMIT ?")
+        order = "ORDER BY r.updated_at DESC, r.id DESC"
         found: list[RunLine] = []
         for where, values in self._current(*self._listed()):
-            found += [_line(row) for row in self._rows(select + where + order, [*values, *values_of_limit])]
+            if limit is None:
+                rows = self._rows(f"{_LINE}{where} {order}", values)
+            else:  # labels are looked up for those that are shown
+                chosen = f"SELECT r.id FROM pipeline_runs r WHERE {where} {order} LIMIT ?"
+                rows = self._rows(f"{_LINE}r.id IN ({chosen})", [*values, limit])
+            found += map(_line, rows)
         return sorted(found, key=lambda line: (line.changed_at, line.run), reverse=True)[:limit]
 
     def each_run(self) -> Iterator[RunLine]:
@@ -195,8 +199,13 @@ class Overview:
             text, more = (condition, []) if isinstance(condition, str) else condition
             texts.append(text)
             values += more
-        # Every index that serves begins with the pipeline.
-        yield " AND ".join([f"r.pipeline IN ({_marks(self._pipelines)})", _NEWEST, *texts]), [*self._pipelines, *values]
+        if self._wanted.subjects:
+            # By the index of the subjects: few rows, all of them read.
+            yield " AND ".join([*texts, _NEWEST]), values
+        else:
+            # Every other index that serves begins with the pipeline.
+            names = f"r.pipeline IN ({_marks(self._pipelines)})"
+            yield " AND ".join([names, _NEWEST, *texts]), [*self._pipelines, *values]
         for start in range(0, len(self._hidden), _IDS_AT_ONCE):
             ids = self._hidden[start : start + _IDS_AT_ONCE]
             yield " AND ".join([f"r.id IN ({_marks(ids)})", *texts]), [*ids, *values]
@@ -220,7 +229,9 @@ class Overview:
         texts: list[str] = []
         values: list[object] = []
         if wanted.pipelines:
-            texts.append(f"r.pipeline IN ({_marks(wanted.pipelines)})")
+            # An expression, because an index of the pipelines leads through many more rows than one of the subjects.
+            column = "r.pipeline || ''" if wanted.subjects else "r.pipeline"
+            texts.append(f"{column} IN ({_marks(wanted.pipelines)})")
             values += wanted.pipelines
         if wanted.subjects:
             texts.append(f"r.subject_id IN (SELECT id FROM subjects WHERE label IN ({_marks(wanted.subjects)}))")
