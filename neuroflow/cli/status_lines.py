@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from neuroflow.cli.output import escaped, one_line, when
@@ -14,7 +14,6 @@ OUTDATED = (
     "the workers were started with another configuration: send `neuroflow up` SIGHUP or restart it (or worker and beat)"
 )
 LEVELS = {"warning": "yellow", "bold": "bold"}
-_BEAT_SILENT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,14 @@ def _services(services: Mapping[str, Any], now: datetime) -> Line:
         level = "warning" if unwell or redis else ""
         return Line(f"services: {who}: {children or 'nothing is known of its services'}{redis}", level)
     beat = services["beat_seen_at"]
-    if beat is not None and now - moment_of(beat) < _BEAT_SILENT:
+    if services["run"]:
         worker = services["worker_started_at"]
         started = "no worker is known" if worker is None else f"a worker was started {age(moment_of(worker), now)}"
         return Line(f"services: beat gave a sign of life {age(moment_of(beat), now)}; {started}")
     if services["up"] is None:
         return Line("services: not to be seen by this user (the state folder is its owner's)")
-    seen = "" if beat is None else f"; beat gave its last sign of life {age(moment_of(beat), now)}"
+    last = services["up_seen_at"] or beat
+    seen = "" if last is None else f"; the last sign of life was {age(moment_of(last), now)}"
     return Line(f"services: none runs (`neuroflow up`, or `neuroflow tick` by hand or cron){seen}")
 
 

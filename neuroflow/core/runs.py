@@ -105,6 +105,7 @@ class RunState(Store):
         subject: str | None = None,
         session: str | None = None,
         open_only: bool = False,
+        workflow_run_id: int | None = None,
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first, that match all of what is given; labels without `sub-` and `ses-`."""
@@ -120,6 +121,8 @@ class RunState(Store):
             query = query.where(SessionRow.label == session)
         if open_only:
             query = query.where(run_is_open())
+        if workflow_run_id is not None:
+            query = query.where(RunRow.workflow_run_id == workflow_run_id)
         with self._read() as transaction:
             rows = transaction.execute(query).all()
         return [RunRecord(*row) for row in rows]

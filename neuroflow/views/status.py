@@ -170,8 +170,10 @@ class _Look:
         pipelines = self._pipelines(overview, chosen, waiting)
         failures = overview.failures(most=MOST_GROUPS)
         worker = values.get(WORKER_CONFIG_KEY)
-        services = services_health(self.config.paths.state_dir, worker_started_at=worker[1] if worker else None)
-        outdated = worker is not None and worker[0].get("digest") != self.config.digest and services.run(self.now)
+        services = services_health(
+            self.config.paths.state_dir, worker_started_at=worker[1] if worker else None, now=self.now
+        )
+        outdated = worker is not None and worker[0].get("digest") != self.config.digest and services.run
         parts = [
             (one.pipeline, one.pace.left) for one in pipelines if one.pace is not None and one.pace.left is not None
         ]

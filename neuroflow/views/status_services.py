@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,9 @@ from typing import Any
 from neuroflow.cluster.process_table import is_alive
 
 # `neuroflow up` writes its file every 15 s; one on another host that wrote nothing for this long is gone.
-SILENT_SECONDS = 180.0
+SILENT = timedelta(minutes=3)
+# How much later than its last status a child of it may have given a sign.
+STATUS_GAP = timedelta(minutes=1)
 # Beat wakes up every five minutes at the latest, whatever its schedule.
 BEAT_SILENT = timedelta(minutes=10)
 # A site without services may have cron call `neuroflow tick` only now and then.
@@ -44,22 +45,30 @@ class ServicesHealth:
     children: tuple[ServiceHealth, ...] = ()
     beat_seen_at: datetime | None = None
     worker_started_at: datetime | None = None  # the last one that was started
-
-    def run(self, now: datetime) -> bool:
-        """Tell whether services seem to run: those of `neuroflow up`, or a beat that was started otherwise."""
-        return bool(self.up) or (self.beat_seen_at is not None and now - self.beat_seen_at < BEAT_SILENT)
+    up_seen_at: datetime | None = None  # when a `neuroflow up` last wrote its status
+    run: bool = False  # whether any seem to run: those of `neuroflow up`, or a beat that was started otherwise
 
 
-def services_health(state_dir: Path, *, worker_started_at: datetime | None) -> ServicesHealth:
+def services_health(state_dir: Path, *, worker_started_at: datetime | None, now: datetime) -> ServicesHealth:
     """Read the files that `neuroflow up` and beat leave in the state folder."""
     beat = _beat_seen_at(state_dir)
     try:
         holder = _json(state_dir / "up.lock")
         report = _json(state_dir / "up.json")
     except PermissionError:
-        return ServicesHealth(None, beat_seen_at=beat, worker_started_at=worker_started_at)
-    if not _lives(holder, report):
-        return ServicesHealth(False, beat_seen_at=beat, worker_started_at=worker_started_at)
+        return ServicesHealth(None, beat_seen_at=beat, worker_started_at=worker_started_at, run=_is_new(beat, now))
+    written_at = report.get("written_at")
+    seen = datetime.fromtimestamp(written_at, UTC) if isinstance(written_at, int | float) else None
+    if not _lives(holder, seen, now):
+        # A beat that fell silent together with a `neuroflow up` was a child of it.
+        other_beat = beat is not None and (seen is None or beat - seen > STATUS_GAP)
+        return ServicesHealth(
+            False,
+            beat_seen_at=beat,
+            worker_started_at=worker_started_at,
+            up_seen_at=seen,
+            run=other_beat and _is_new(beat, now),
+        )
     children = [one for one in report.get("services", ()) if isinstance(one, Mapping)]
     return ServicesHealth(
         up=True,
@@ -75,6 +84,8 @@ def services_health(state_dir: Path, *, worker_started_at: datetime | None) -> S
         ),
         beat_seen_at=beat,
         worker_started_at=worker_started_at,
+        up_seen_at=seen,
+        run=True,
     )
 
 
@@ -88,13 +99,16 @@ def poll_is_late(poll: Mapping[str, Any] | None, *, in_flight: int, now: datetim
     return now - due > max(POLL_LATE, timedelta(seconds=5 * float(poll.get("interval_seconds", 0.0))))
 
 
-def _lives(holder: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+def _is_new(beat: datetime | None, now: datetime) -> bool:
+    return beat is not None and now - beat < BEAT_SILENT
+
+
+def _lives(holder: Mapping[str, Any], seen: datetime | None, now: datetime) -> bool:
     """Tell whether the process that the lock names lives: by the process table, of another host by its file's age."""
     process = holder.get("process")
     if holder.get("host") == socket.gethostname() and isinstance(process, str):
         return is_alive(process)
-    written_at = report.get("written_at")
-    return bool(holder) and isinstance(written_at, int | float) and time.time() - written_at < SILENT_SECONDS
+    return bool(holder) and seen is not None and now - seen < SILENT
 
 
 def _beat_seen_at(state_dir: Path) -> datetime | None:
