@@ -78,7 +78,7 @@ def status_command(
 
     asked = Asked(subjects, sessions, pipelines, standings, failed, since)
     _refuse_together(asked, limit, snapshot, watch=watch is not None, as_json=as_json, as_tsv=as_tsv)
-    source = _Source(app, asked, limit or (None if as_json else _SCREEN_RUNS), snapshot)
+    source = _Source(app, asked, snapshot, limit=limit, for_people=not as_json)
     if as_tsv:
         _write_tsv(app.config(check_files=False), asked)
     elif watch is not None:
@@ -100,8 +100,9 @@ class _Source:
 
     app: AppContext
     asked: Asked
-    limit: int | None
     snapshot: Path | None
+    limit: int | None
+    for_people: bool
 
     def look(self) -> tuple[dict[str, Any], str]:
         """Return the picture as a document, and the file that it was read from, if any."""
@@ -115,10 +116,12 @@ class _Source:
 
         config = self.app.config(check_files=False)
         wanted = self.asked.run_filter(_now())
+        lists_runs = wanted.lists_runs or self.limit is not None
+        limit = _SCREEN_RUNS if self.limit is None and self.for_people else self.limit
         try:
-            return document(read_status(config, Question(wanted, wanted.lists_runs, self.limit))), ""
+            return document(read_status(config, Question(wanted, lists_runs, limit))), ""
         except StateError as error:
-            if wanted.lists_runs:
+            if lists_runs:
                 raise
             return _snapshot_instead(config, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -18,8 +19,10 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from neuroflow.cli.main import cli
+from neuroflow.cli.status_table import pipeline_table
 from neuroflow.cli.status_words import BarStyle, bar, percent, span, time_left
 from neuroflow.config import NeuroflowConfig
 from neuroflow.domain import RunRecord
@@ -392,3 +395,17 @@ def test_colours_are_off_where_the_user_wants_none(filled: Site) -> None:
     coloured = "\x1b[32m"
     assert coloured in Terminal("--config", filled.file, "status").rest()
     assert coloured not in Terminal("--config", filled.file, "status", NO_COLOR="1").rest()
+
+
+def test_numbers_are_whole_on_a_narrow_terminal() -> None:
+    row = {
+        "pipeline": "bids_conversion", "enabled": True, "held": False, "total": 100_000, "done": 98_000, "running": 12,
+        "queued": 345, "submitting": 0, "waiting": 67, "retrying": 0, "again": 0, "failed": 987, "closed": 0,
+        "cancelled": 0, "not_started": 600,
+    }  # fmt: skip
+    for width in (60, 80, 120):
+        console = Console(width=width, file=io.StringIO(), force_terminal=False)
+        console.print(pipeline_table([row], width=width, style=BarStyle()))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        numbers = [cell for cell in text.splitlines()[1].split() if cell.isdigit()]
+        assert [cell for cell in numbers if cell != "98"] == ["98000", "100000", "12", "345", "67", "600", "987"], width
