@@ -216,7 +216,7 @@ class Years:
         """Make a run, now and then one that is asked for again after it."""
         ran = self.one_run(kind, scope, key, since)
         if ran.completed and ran.ended_at is not None and self.dice.random() < 0.01:
-            self.rows[RunRow][-1].update(superseded=True)
+            self.rows[RunRow][-1].update(superseded=True, is_newest=False)
             return self.one_run(kind, scope, key, ran.ended_at + timedelta(days=3), "asked for again")
         return ran
 
@@ -250,6 +250,7 @@ class Years:
             session_id=scope.session,
             inputs_key=key,
             superseded=False,
+            is_newest=True,
             output_path=f"/data/derivatives/{kind.name}" if values["status"] is RunStatus.COMPLETED else None,
             next_attempt_at=None,
             resources=None,

@@ -71,7 +71,7 @@ def backups(app: AppContext, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from neuroflow.cli.output import when
-    from neuroflow.orchestrator.backups import list_backups
+    from neuroflow.orchestrator.backup_files import list_backups
 
     config = app.config()
     found = list_backups(config)

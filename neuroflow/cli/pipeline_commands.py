@@ -7,7 +7,7 @@ import click
 from neuroflow.cli.arguments import SESSION, SUBJECT, actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped, one_line, plain_data, write_json, write_table, write_values
-from neuroflow.cli.status_command import OUTDATED
+from neuroflow.cli.status_lines import OUTDATED
 
 
 @click.group("pipeline", epilog=examples("neuroflow pipeline list", "neuroflow pipeline show qsiprep"))

@@ -40,14 +40,17 @@ def session_group() -> None:
 @session_group.command("list", epilog=examples("neuroflow session list --subject sub-01 --status ready"))
 @click.option("--subject", type=SUBJECT, help="Only this subject's.")
 @click.option("--status", type=status_of("SessionStatus"), help="Only with this status.")
+@click.option("--limit", type=click.IntRange(min=1), help="How many, by label  [default: all].")
 @json_option
 @pass_app
-def list_command(app: AppContext, subject: str | None, status: SessionStatus | None, as_json: bool) -> None:
+def list_command(
+    app: AppContext, subject: str | None, status: SessionStatus | None, limit: int | None, as_json: bool
+) -> None:
     """List sessions by label."""
     state = app.services().state
     if subject is not None:
         state.get_subject(subject)
-    sessions = state.list_sessions(subject=subject, status=status)
+    sessions = state.list_sessions(subject=subject, status=status, limit=limit)
     if as_json:
         # The series are many; `session show --json` has them.
         brief = [{k: v for k, v in plain_data(session).items() if k != "series"} for session in sessions]

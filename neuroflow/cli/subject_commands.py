@@ -21,14 +21,13 @@ def subject_group() -> None:
 @pass_app
 def list_command(app: AppContext, as_json: bool) -> None:
     """List subjects, and how their sessions stand."""
-    from collections import Counter
-
     from neuroflow.domain import SessionStatus
 
     state = app.services().state
-    counts = Counter((session.subject, session.status) for session in state.list_sessions())
+    counts = state.count_sessions()
     rows = [
-        {"subject": subject.label} | {str(status): counts[subject.label, status] for status in SessionStatus}
+        {"subject": subject.label}
+        | {str(status): counts.get(subject.label, {}).get(status, 0) for status in SessionStatus}
         for subject in state.list_subjects()
     ]
     if as_json:

@@ -42,6 +42,7 @@ def _round(services: Services) -> None:
     from neuroflow.orchestrator.notifications import notify_round
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
+    from neuroflow.views.status_snapshot import leave_snapshot
 
     outcome, problems = discover(services)
     click.echo(f"scan: {outcome.found} sessions, {outcome.ready} ready, {len(problems)} problems")
@@ -51,6 +52,7 @@ def _round(services: Services) -> None:
     report = advance(services, dispatcher)
     upkeep = maintain(services)
     write_metrics(services, broker=lambda: None)
+    leave_snapshot(services.config, at_once=True)
     launched = sum(result.launched for result in dispatcher.results)
     click.echo(f"advance: {len(report.opened)} opened, {launched} launched, {len(report.waits)} wait")
     for result in dispatcher.results:

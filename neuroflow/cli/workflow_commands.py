@@ -73,7 +73,7 @@ def status(app: AppContext, workflow_run_id: int | None, as_json: bool) -> None:
         record = newest[0]
     else:
         record = state.get_workflow_run(workflow_run_id)
-    runs = [item for item in state.list_runs() if item.workflow_run_id == record.id]
+    runs = state.list_runs(workflow_run_id=record.id)
     if as_json:
         write_json({"schema": 1, "workflow_run": record, "runs": runs})
         return

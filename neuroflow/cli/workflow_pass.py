@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from neuroflow.cli.output import escaped, make_table
-from neuroflow.cli.status_report import COLUMNS, pipeline_counts
 from neuroflow.domain import RunStatus
 from neuroflow.errors import NeuroflowError
 from neuroflow.orchestrator.notifications import notify_round
 from neuroflow.orchestrator.steps import InlineDispatcher
 from neuroflow.orchestrator.workflow import WorkflowResult, WorkflowScheduler
+from neuroflow.views.status import standing_rows
+from neuroflow.views.status_snapshot import leave_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +61,15 @@ def carry_through(services: Services, stage: str | None) -> None:
         click.echo(f"run {attempt.run_id} {attempt.pipeline} {attempt.scope}: {ended.run_status}")
 
     with ExitStack() as stack:
-        scheduler = WorkflowScheduler(services, dispatcher, progress=_progress(services, stack), on_ended=on_ended)
+        show = _progress(services, stack)
+
+        def progress() -> None:
+            show()
+            leave_snapshot(services.config)
+
+        scheduler = WorkflowScheduler(services, dispatcher, progress=progress, on_ended=on_ended)
         result = scheduler.run_workflow(sync=True, force_stage=stage)
+    leave_snapshot(services.config, at_once=True)
     # No further round may come: whoever ran this by hand goes home.
     for problem in notify_round(services, gather=False).failed:
         click.echo(f"not told: {escaped(problem)}", err=True)
@@ -86,8 +94,8 @@ def _progress(services: Services, stack: ExitStack) -> Callable[[], None]:
 
 
 def _table(services: Services) -> Table:
-    rows = pipeline_counts(services)
-    return make_table(("pipeline", *COLUMNS), [list(row.values()) for row in rows])
+    rows = standing_rows(services.config)
+    return make_table([*rows[0]], [[*row.values()] for row in rows])
 
 
 _AFTERWARDS = "what was started goes on; `neuroflow status` shows it, and the next pass does the rest"

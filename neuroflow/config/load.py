@@ -22,7 +22,7 @@ from neuroflow.config.layers import Layer, LayerSource, argument_layer
 from neuroflow.config.problems import config_error, place_of, problem_lines
 from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Paths, Protocol, Redis, Workflow
 from neuroflow.config.shapes import KeyPath, dotted, leaves, shape_of_field
-from neuroflow.config.upkeep import Metrics, Retention
+from neuroflow.config.upkeep import Metrics, Retention, StatusFile
 
 # The strongest layer first. Set only while `find_and_load` builds its object: the class itself
 # reads neither files nor the environment, so that NeuroflowConfig(paths=...) is what it says.
@@ -46,6 +46,7 @@ class NeuroflowConfig(BaseSettings):
     cluster: Cluster = Field(default_factory=Cluster, description="One site's facts.")
     pipelines: Pipelines = Field(default_factory=Pipelines, description="Overrides of the pipelines.")
     doctor: Doctor = Field(default_factory=Doctor, description="What `neuroflow doctor` goes by.")
+    status: StatusFile = Field(default_factory=StatusFile, description="The snapshot that `neuroflow status` can read.")
     metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics.")
     retention: Retention = Field(default_factory=Retention, description="What is deleted, and after how many days.")
 

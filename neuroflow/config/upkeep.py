@@ -53,6 +53,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class StatusFile(Section):
+    """The snapshot of `neuroflow status`, for those who may not read the database."""
+
+    snapshot: ConfigPath | None = Field(
+        default=None, description="Where it is left after a look at the jobs; none: status.json in paths.state_dir."
+    )
+    seconds: float = Field(default=60.0, ge=1, description="Shortest time between two writings of it (s).")
+    open: bool = Field(
+        default=False,
+        description="Let every user of the machine read it; it names subjects. Otherwise its owner, or paths.group.",
+    )
+
+
 class Metrics(Section):
     """Prometheus metrics; none are written or served unless asked for."""
 

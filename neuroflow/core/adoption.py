@@ -23,6 +23,7 @@ from neuroflow.core.backups import restore_backup
 from neuroflow.core.database import Database
 from neuroflow.core.holds import write_hold
 from neuroflow.core.moves import Cause, move_attempt, move_run
+from neuroflow.core.runs import mark_newest
 from neuroflow.core.store import attempt_is_open, run_is_open
 from neuroflow.domain import (
     ENDED_RUN_STATUSES,
@@ -199,6 +200,7 @@ class Adopter:
             "updated_at": self.now,
         }
         self.session.execute(insert(RunRow).values(values))
+        mark_newest(self.session, run_id, pipeline=entry.pipeline, scope=entry.scope)
         self._audit("run.adopted", "run", run_id, RunStatus.PENDING, values["reason"])
 
     def _subject(self, label: str) -> int:

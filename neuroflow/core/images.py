@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from neuroflow.core import records
 from neuroflow.core.audit import Audit, write_audit
 from neuroflow.core.store import DEFAULT_ACTOR, Store, alone
-from neuroflow.domain import ImageFacts, ImageRecord, is_same_content
+from neuroflow.domain import ImageFacts, ImageRecord, is_same_content, told
 from neuroflow.models import AttemptRow, ImageRow
 
 
@@ -108,11 +108,6 @@ class ImageState(Store):
     def _images(self, query: Select[Any]) -> list[ImageRecord]:
         with self._read() as session:
             return [ImageRecord(*row) for row in session.execute(query)]
-
-
-def told(image: ImageRecord | ImageFacts) -> str:
-    """Return the shortest text that tells an image from others of its name."""
-    return image.digest or image.identity or f"a file of {image.size} bytes without an id"
 
 
 def _seen(session: Session, facts: ImageFacts) -> ImageRecord | None:

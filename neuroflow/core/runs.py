@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -63,6 +63,7 @@ class RunState(Store):
             run_id = session.scalar(statement)
             if run_id is None:
                 return None
+            mark_newest(session, run_id, pipeline=proposal.pipeline, scope=proposal.scope)
             entry = Audit(
                 now,
                 DEFAULT_ACTOR,
@@ -104,6 +105,7 @@ class RunState(Store):
         subject: str | None = None,
         session: str | None = None,
         open_only: bool = False,
+        workflow_run_id: int | None = None,
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first, that match all of what is given; labels without `sub-` and `ses-`."""
@@ -119,6 +121,8 @@ class RunState(Store):
             query = query.where(SessionRow.label == session)
         if open_only:
             query = query.where(run_is_open())
+        if workflow_run_id is not None:
+            query = query.where(RunRow.workflow_run_id == workflow_run_id)
         with self._read() as transaction:
             rows = transaction.execute(query).all()
         return [RunRecord(*row) for row in rows]
@@ -154,6 +158,13 @@ def _is_wanted(session: Session, proposal: RunProposal) -> bool:
     if newest is None:
         return True
     return newest.status not in OPEN_RUN_STATUSES and (newest.superseded or newest.inputs_key != proposal.inputs_key)
+
+
+def mark_newest(session: Session, run_id: int, *, pipeline: str, scope: str) -> None:
+    """Note that a run that was just written is the newest of its scope, and that those before it no longer are."""
+    earlier = (RunRow.pipeline == pipeline, RunRow.scope == scope, RunRow.id != run_id, RunRow.is_newest)
+    statement = update(RunRow).where(*earlier).values(is_newest=False)
+    session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _new_run(proposal: RunProposal) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import neuroflow.models.migrations
-from neuroflow import __version__
-from neuroflow.errors import StateError
+from neuroflow.core.revisions import check_revision, refuse_newer
 
-_UPGRADE_HINT = "run `neuroflow db upgrade`"
+__all__ = ["check_revision", "lock_for_transaction", "read_revision", "refuse_newer", "revisions", "run_migrations"]
 
 
 @cache
@@ -29,41 +28,6 @@ def revisions() -> tuple[str, ...]:
 def read_revision(connection: Connection) -> str | None:
     """Return the revision of a database, None when it has no neuroflow schema."""
     return MigrationContext.configure(connection).get_current_revision()
-
-
-def check_revision(current: str | None, *, known: tuple[str, ...], database: str) -> None:
-    """Refuse a database whose schema is not the one of this code.
-
-    Args:
-        known: the revisions that the code knows, newest first.
-        database: its name in messages.
-
-    Raises:
-        StateError: when the schema is missing, older or newer.
-    """
-    refuse_newer(current, known=known, database=database)
-    if current is None:
-        raise StateError(f"the database {database} has no neuroflow schema: {_UPGRADE_HINT}", hint=_UPGRADE_HINT)
-    if current != known[0]:
-        raise StateError(
-            f"the database {database} is older than this neuroflow {__version__} "
-            f"(revision {current}, needed {known[0]}): {_UPGRADE_HINT}",
-            hint=_UPGRADE_HINT,
-        )
-
-
-def refuse_newer(current: str | None, *, known: tuple[str, ...], database: str) -> None:
-    """Refuse a database that a later neuroflow has upgraded.
-
-    Raises:
-        StateError: when its revision is one that this code does not know.
-    """
-    if current is not None and current not in known:
-        raise StateError(
-            f"this neuroflow {__version__} is older than the data (revision {current}); upgrade neuroflow "
-            f"before it works on {database}",
-            hint="install the neuroflow version that upgraded the database, or a later one",
-        )
 
 
 def run_migrations(connection: Connection, revision: str = "head") -> None:

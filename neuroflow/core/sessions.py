@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from neuroflow.core import records
 from neuroflow.core.audit import Audit, write_audit
@@ -53,6 +53,19 @@ class SessionState(Store):
             rows = session.execute(records.subjects().order_by(SubjectRow.label)).all()
         return [SubjectRecord(*row) for row in rows]
 
+    def count_sessions(self) -> dict[str, dict[SessionStatus, int]]:
+        """Return how many sessions of each subject, by label, stand where."""
+        query = (
+            select(SubjectRow.label, SessionRow.status, func.count())
+            .join(SessionRow, SessionRow.subject_id == SubjectRow.id)
+            .group_by(SubjectRow.label, SessionRow.status)
+        )
+        found: dict[str, dict[SessionStatus, int]] = {}
+        with self._read() as session:
+            for label, status, count in session.execute(query):
+                found.setdefault(label, {})[status] = count
+        return found
+
     def get_subject(self, label: str) -> SubjectRecord:
         """Return a subject by label.
 
@@ -65,9 +78,11 @@ class SessionState(Store):
             raise NotFoundError(f"there is no subject '{label}'", hint=_LIST_HINT)
         return SubjectRecord(*row)
 
-    def list_sessions(self, *, subject: str | None = None, status: SessionStatus | None = None) -> list[SessionRecord]:
-        """Return sessions by subject and session label, of one subject or status where given."""
-        query = records.sessions().order_by(SubjectRow.label, SessionRow.label)
+    def list_sessions(
+        self, *, subject: str | None = None, status: SessionStatus | None = None, limit: int | None = None
+    ) -> list[SessionRecord]:
+        """Return sessions by subject and session label, of one subject or status, and the first ones, where given."""
+        query = records.sessions().order_by(SubjectRow.label, SessionRow.label).limit(limit)
         if subject is not None:
             query = query.where(SubjectRow.label == subject)
         if status is not None:

@@ -19,8 +19,8 @@ from neuroflow.doctor.check import Check, Context, Finding, error, on_slurm, ski
 from neuroflow.doctor.files import conversion_is_on
 from neuroflow.errors import ConfigError, StateError
 from neuroflow.masking import is_secret_key
+from neuroflow.orchestrator.keys import WORKER_CONFIG_KEY
 from neuroflow.orchestrator.registry import get_registry
-from neuroflow.orchestrator.services import WORKER_CONFIG_KEY
 
 TOPIC = "configuration"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from neuroflow.core.images import told
 from neuroflow.core.state import StateManager
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, warning, well
 from neuroflow.doctor.containers import TOPIC
 from neuroflow.doctor.database import opened
 from neuroflow.doctor.sample import enabled, works_here
-from neuroflow.domain import ImageFacts, is_same_content
+from neuroflow.domain import ImageFacts, is_same_content, told
 from neuroflow.orchestrator.images import PipelineImage, image_of, look_at, sha256_of
 
 # The first look reads an image of 10 GB whole, where a pin is set.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
-from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content
+from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content, told
 from neuroflow.domain.journal import JournalEntry, RunOrigin
 from neuroflow.domain.notices import DeliveryRecord, DeliveryStatus, Message, Notice, NoticeKind, Told
 from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
@@ -100,4 +100,5 @@ __all__ = [
     "WorkflowStatus",
     "is_label",
     "is_same_content",
+    "told",
 ]

@@ -47,3 +47,8 @@ def is_same_content(one: ImageRecord, other: ImageFacts | ImageRecord) -> bool:
     if one.identity or other.identity:
         return one.identity == other.identity
     return one.stamp == other.stamp
+
+
+def told(image: ImageRecord | ImageFacts) -> str:
+    """Return the shortest text that tells an image from others of its name."""
+    return image.digest or image.identity or f"a file of {image.size} bytes without an id"

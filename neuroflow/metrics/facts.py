@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from neuroflow.core import schema
 from neuroflow.domain import CallStatistics
 from neuroflow.domain.tallies import AttemptTallies, StateCounts
-from neuroflow.orchestrator.backups import BACKUP_KEY
-from neuroflow.orchestrator.rounds import POLL_KEY
+from neuroflow.orchestrator.keys import BACKUP_KEY, POLL_KEY
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import Double, ForeignKey, Index, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from neuroflow.domain import AttemptStatus, FailureClass, Level, Resources, RunStatus
@@ -14,6 +14,7 @@ from neuroflow.models.base import Base
 from neuroflow.models.types import CleanText, JsonObject, ResourcesObject, UtcDateTime, Word, Words
 
 RUN_IS_OPEN = "status NOT IN ('cancelled', 'completed', 'failed')"
+RUN_IS_NEWEST = "is_newest"
 ATTEMPT_IS_OPEN = "status NOT IN ('cancelled', 'failed', 'succeeded')"
 
 
@@ -32,7 +33,17 @@ class RunRow(Base):
             postgresql_where=text(RUN_IS_OPEN),
         ),
         Index(None, "pipeline", "scope", "id"),  # the newest of a scope
-        Index(None, "pipeline", "status"),  # those in flight
+        Index(None, "pipeline", "status", "ended_at"),  # those in flight, and how many ended when
+        # All that counting how every scope stands reads: a look at 400,000 runs must not read their rows.
+        Index(
+            "ix_pipeline_runs_newest",
+            "pipeline",
+            "status",
+            "superseded",
+            "is_newest",  # SQLite reads the row for a column of the condition otherwise
+            sqlite_where=text(RUN_IS_NEWEST),
+            postgresql_where=text(RUN_IS_NEWEST),
+        ),
         Index(None, "status"),
         Index(None, "subject_id"),
         Index(None, "session_id"),
@@ -50,6 +61,8 @@ class RunRow(Base):
     status: Mapped[RunStatus] = mapped_column(Word(RunStatus))
     reason: Mapped[str] = mapped_column(CleanText)
     superseded: Mapped[bool] = mapped_column()
+    # No later run of its pipeline and scope is there; `core.runs.mark_newest` keeps it so.
+    is_newest: Mapped[bool] = mapped_column(default=True, server_default=true())
     attempts: Mapped[int] = mapped_column()
     failure: Mapped[FailureClass | None] = mapped_column(Word(FailureClass))
     error_message: Mapped[str] = mapped_column(CleanText)

@@ -29,7 +29,7 @@ class SessionRow(Base):
     __tablename__ = "sessions"
     __table_args__ = (
         UniqueConstraint("subject_id", "label"),
-        Index(None, "status"),
+        Index(None, "status", "subject_id"),  # how many sessions, and how many subjects, stand where
         {"sqlite_autoincrement": True},
     )
 

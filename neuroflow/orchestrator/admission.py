@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from neuroflow.domain import Reservation, Resources, RunRecord
+from neuroflow.domain.overview import WaitKind
 from neuroflow.errors import PlacementError
 from neuroflow.orchestrator.limits import before_maintenance, free_submissions
 from neuroflow.orchestrator.placement import Placement, Places
@@ -39,7 +40,7 @@ class Admission:
             qos=placement.qos,
         )
 
-    def wait_of(self, run: RunRecord, pipeline: Pipeline) -> str | None:
+    def wait_of(self, run: RunRecord, pipeline: Pipeline) -> tuple[str, WaitKind] | None:
         """Return why a run has to wait for a partition, or for the end of a maintenance; None when it does not."""
         request = run.resources or pipeline.resources
         if pipeline.where == "worker":
@@ -47,14 +48,17 @@ class Admission:
         try:
             self.places.of(pipeline, request)
         except PlacementError as error:
-            return str(error) if error.transient else None  # one for good is told by the failure of the run
+            return (
+                (str(error), WaitKind.PARTITION) if error.transient else None
+            )  # one for good is told by the failure of the run
         reservation = self._in_the_way(pipeline, request)
         if reservation is None or self.shortened(pipeline, request) != request:
             return None
-        return (
+        reason = (
             f"maintenance '{reservation.name}' begins at {reservation.start:%Y-%m-%d %H:%M} UTC, and a job of "
             f"{request.time_minutes} min could not end before; it is submitted after {reservation.end:%Y-%m-%d %H:%M}"
         )
+        return reason, WaitKind.MAINTENANCE
 
     def shortened(self, pipeline: Pipeline, request: Resources) -> Resources:
         """Return a request with the time that is left before a maintenance, where the pipeline may be that short."""

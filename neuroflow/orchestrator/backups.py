@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from neuroflow.core.backups import Backup, take_backup
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.errors import StateError
+from neuroflow.orchestrator.backup_files import SUFFIX, list_backups
+from neuroflow.orchestrator.keys import BACKUP_KEY
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
@@ -22,22 +23,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SUFFIX = ".nfbackup"
-BACKUP_KEY = "backup"  # the last backup that was taken, by whomever
 # Only these are rotated: what a person named, or a restore kept, stays.
 AUTOMATIC = "neuroflow"
 _AUTOMATIC = re.compile(AUTOMATIC + r"-\d{8}T\d{6}Z(-\d+)?\.nfbackup", re.ASCII)
 _UNFINISHED = (f".*{SUFFIX}.*.tmp", ".*.copy", ".*.copy-journal")
 _UNFINISHED_HOURS = 24.0
-
-
-@dataclass(frozen=True)
-class BackupFile:
-    """A backup that lies in the folder of backups."""
-
-    path: Path
-    bytes: int
-    modified_at: float  # seconds since the epoch
 
 
 def new_backup(config: NeuroflowConfig, now: datetime, *, prefix: str = AUTOMATIC) -> Path:
@@ -48,16 +38,6 @@ def new_backup(config: NeuroflowConfig, now: datetime, *, prefix: str = AUTOMATI
         number += 1
         path = config.backups_dir / f"{name}-{number}{SUFFIX}"
     return path
-
-
-def list_backups(config: NeuroflowConfig) -> list[BackupFile]:
-    """Return the backups in their folder, newest first."""
-    try:
-        found = [(path, path.stat()) for path in config.backups_dir.glob(f"*{SUFFIX}")]
-    except OSError:
-        return []
-    files = [BackupFile(path, stat.st_size, stat.st_mtime) for path, stat in found]
-    return sorted(files, key=lambda file: (file.modified_at, file.path.name), reverse=True)
 
 
 def backup_now(database: Database, path: Path, *, now: datetime) -> Backup:

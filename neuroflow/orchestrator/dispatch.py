@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from neuroflow.config.sections import Celery
 from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, OPEN_RUN_STATUSES, RunRecord, RunStatus, Snapshot
+from neuroflow.domain.overview import WaitKind
 from neuroflow.orchestrator.admission import Admission
 from neuroflow.orchestrator.registry import Pipeline, Registry
 from neuroflow.orchestrator.scheduler import WITHDRAWABLE, Wait
@@ -51,7 +52,7 @@ def choose_dispatch(
         runs = sorted(by_pipeline[pipeline.name], key=lambda run: run.id)
         if pipeline.name in holds:
             waits += [
-                _wait(run, f"{pipeline.name} is held: {holds[pipeline.name]}")
+                _wait(run, f"{pipeline.name} is held: {holds[pipeline.name]}", WaitKind.HOLD)
                 for run in runs
                 if run.status in WITHDRAWABLE
             ]
@@ -77,11 +78,11 @@ class _Gate:
         taken, waits = [], []
         room = self.admission.room(pipeline)
         for run in runs:
-            reason = self.admission.wait_of(run, pipeline)
-            if reason is None and room is not None and self.used >= room[0]:
-                reason = f"the site takes no more jobs at present: {room[1]}"
-            if reason is not None:
-                waits.append(_wait(run, reason))
+            found = self.admission.wait_of(run, pipeline)
+            if found is None and room is not None and self.used >= room[0]:
+                found = (f"the site takes no more jobs at present: {room[1]}", WaitKind.QUOTA)
+            if found is not None:
+                waits.append(_wait(run, *found))
                 continue
             taken.append(run.id)
             self.used += room is not None
@@ -100,14 +101,17 @@ def _within_limit(
         if run.status not in (RunStatus.PENDING, RunStatus.RETRY_WAIT):
             continue
         if run.status is RunStatus.RETRY_WAIT and run.next_attempt_at and run.next_attempt_at > now:
-            waits.append(_wait(run, f"next attempt at {run.next_attempt_at:%Y-%m-%d %H:%M} UTC ({run.reason})"))
+            reason = f"next attempt at {run.next_attempt_at:%Y-%m-%d %H:%M} UTC ({run.reason})"
+            about = f"is tried again later, after a failure of class {run.failure or 'unknown'}"
+            waits.append(_wait(run, reason, WaitKind.RETRY, about))
         elif free > 0:
             picked.append(run.id)
             free -= 1
         else:
-            waits.append(_wait(run, f"workflow.max_concurrent.{pipeline.name} is {pipeline.max_concurrent}"))
+            reason = f"workflow.max_concurrent.{pipeline.name} is {pipeline.max_concurrent}"
+            waits.append(_wait(run, reason, WaitKind.LIMIT))
     return picked, waits
 
 
-def _wait(run: RunRecord, reason: str) -> Wait:
-    return Wait(run.pipeline, run.scope, reason)
+def _wait(run: RunRecord, reason: str, kind: WaitKind, about: str = "") -> Wait:
+    return Wait(run.pipeline, run.scope, reason, kind, about)

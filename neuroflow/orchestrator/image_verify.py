@@ -12,8 +12,7 @@ from neuroflow.adapters.runtimes.execute import Answer, ask
 from neuroflow.adapters.runtimes.images import FILE_RUNTIMES, read_signature, signature_command
 from neuroflow.adapters.tool_answer import TOOLS, ToolAnswer, read_answer, same_release
 from neuroflow.adapters.versions import NEED_VERSION, tool_version
-from neuroflow.core.images import told
-from neuroflow.domain import Bind, ContainerRun, ImageRecord
+from neuroflow.domain import Bind, ContainerRun, ImageRecord, told
 from neuroflow.errors import AdapterError, CommandError
 from neuroflow.orchestrator.image_report import labels_of, why_not_seen
 from neuroflow.orchestrator.images import ImageBusy, PipelineImage, configured_image, see, with_digest

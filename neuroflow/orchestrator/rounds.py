@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from neuroflow.orchestrator.keys import POLL_KEY
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.pace import poll_interval
 from neuroflow.orchestrator.reconcile import Poller, PollReport
@@ -13,8 +14,6 @@ from neuroflow.orchestrator.record import Ended
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import refresh_site_limits, remember_queue
 
-# What the last look at the cluster found, and when the next one is due.
-POLL_KEY = "poll"
 _QUERIES = ("squeue", "sacct")
 
 

@@ -17,6 +17,7 @@ from neuroflow.domain import (
     SessionStatus,
     Snapshot,
 )
+from neuroflow.domain.overview import WaitKind
 from neuroflow.orchestrator.registry import Pipeline, Registry
 
 # These have no attempt in flight, so they can be withdrawn without touching the cluster.
@@ -30,6 +31,8 @@ class Wait:
     pipeline: str
     scope: str
     reason: str
+    kind: WaitKind = WaitKind.UPSTREAM
+    about: str = ""  # what it has in common with others of its kind; empty: its whole reason
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Plan:
     proposals: tuple[RunProposal, ...]
     withdrawals: tuple[Withdrawal, ...]
     waits: tuple[Wait, ...]
+    # Ready scopes that nothing brings on by itself: told to people, and nothing follows from it.
+    blocked: tuple[Wait, ...] = field(default=(), compare=False)
 
 
 def plan_runs(snapshot: Snapshot, registry: Registry) -> Plan:
@@ -67,6 +72,11 @@ class _Standing:
     kind: _Kind
     reason: str = ""
     run: RunRecord | None = None
+    waits_for: WaitKind = WaitKind.UPSTREAM
+    about: str = ""
+
+    def wait(self, pipeline: str, scope: str, kind: WaitKind) -> Wait:
+        return Wait(pipeline, scope, self.reason, kind, self.about)
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ class _Planner:
     proposals: list[RunProposal] = field(default_factory=list)
     withdrawals: list[Withdrawal] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
+    blocked: list[Wait] = field(default_factory=list)
 
     def plan(self) -> Plan:
         self._index()
@@ -100,9 +111,22 @@ class _Planner:
             for scope in self._scopes(pipeline.level):
                 standing = self._assess(pipeline, scope)
                 self.standings[pipeline.name, scope.name] = standing
-                if standing.kind in (_Kind.COMING, _Kind.SETTLING) and standing.run is None and standing.reason:
-                    self.waits.append(Wait(pipeline.name, scope.name, standing.reason))
-        return Plan(tuple(self.proposals), tuple(self.withdrawals), tuple(self.waits))
+                self._note_wait(pipeline, scope, standing)
+        return Plan(tuple(self.proposals), tuple(self.withdrawals), tuple(self.waits), tuple(self.blocked))
+
+    def _note_wait(self, pipeline: Pipeline, scope: _Scope, standing: _Standing) -> None:
+        if standing.run is not None or not standing.reason:
+            return
+        if standing.kind is _Kind.SETTLING:
+            self.waits.append(standing.wait(pipeline.name, scope.name, WaitKind.SETTLING))
+        elif standing.kind is _Kind.COMING:
+            self.waits.append(standing.wait(pipeline.name, scope.name, standing.waits_for))
+        elif pipeline.enabled and self._may_start(scope):
+            self.blocked.append(standing.wait(pipeline.name, scope.name, WaitKind.BLOCKED))
+
+    def _may_start(self, scope: _Scope) -> bool:
+        sessions = [scope.session] if scope.session is not None else self.sessions[scope.subject_id]
+        return any(session.status is SessionStatus.READY for session in sessions)
 
     def _index(self) -> None:
         for run in self.snapshot.runs:
@@ -175,7 +199,9 @@ class _Planner:
         readers = self._readers(pipeline, scope)
         if readers:  # those that have not started are withdrawn when their own pipeline is looked at
             named = ", ".join(sorted(f"{run.pipeline} of {run.scope}" for run in readers))
-            return _Standing(_Kind.COMING, f"waits until the previous results are no longer read by {named}")
+            reason = f"waits until the previous results are no longer read by {named}"
+            about = "waits until the previous results are no longer read"
+            return _Standing(_Kind.COMING, reason, waits_for=WaitKind.READERS, about=about)
         reason = "first run" if newest is None else "asked for again" if newest.superseded else "its inputs changed"
         self.proposals.append(
             RunProposal(pipeline.name, pipeline.level, scope.name, scope.subject_id, scope.session_id, key, reason)
@@ -194,7 +220,8 @@ class _Planner:
     def _wanted_key(self, pipeline: Pipeline, scope: _Scope, newest: RunRecord | None) -> str | _Standing:
         if scope.session is not None and scope.session.status is not SessionStatus.READY:
             kind = _Kind.SETTLING if scope.session.status is SessionStatus.SETTLING else _Kind.ABSENT
-            return _Standing(kind, f"the session is {scope.session.status}: {scope.session.status_reason}")
+            about = f"the session is {scope.session.status}"
+            return _Standing(kind, f"{about}: {scope.session.status_reason}", about=about)
         if not pipeline.depends_on:
             return self._source_key(scope)
         parts = []
@@ -227,7 +254,7 @@ class _Planner:
         }
         for name, standing in standings.items():
             if standing.kind is _Kind.COMING:
-                return _Standing(_Kind.COMING, f"waits for {upstream.name} of {name}")
+                return _waits_for(upstream, name)
         ids = sorted(
             standing.run.id for standing in standings.values() if standing.kind is _Kind.CURRENT and standing.run
         )
@@ -235,7 +262,9 @@ class _Planner:
         settling = [name for name, standing in standings.items() if standing.kind is _Kind.SETTLING]
         done = newest is not None and newest.status is RunStatus.COMPLETED and not newest.superseded
         if settling and not (ids and done and newest is not None and self._covers(newest, key)):
-            return _Standing(_Kind.COMING, f"waits for {', '.join(settling)}, whose files still arrive")
+            reason = f"waits for {', '.join(settling)}, whose files still arrive"
+            about = "waits for sessions whose files still arrive"
+            return _Standing(_Kind.COMING, reason, waits_for=WaitKind.SETTLING, about=about)
         if not ids:
             return _Standing(_Kind.ABSENT, f"no session has passed {upstream.name}")
         return key
@@ -248,11 +277,13 @@ class _Planner:
             name = scope.name
         standing = self.standings[upstream.name, name]
         if standing.kind is _Kind.COMING:
-            return _Standing(_Kind.COMING, f"waits for {upstream.name} of {name}")
+            return _waits_for(upstream, name)
         if standing.kind is not _Kind.CURRENT or standing.run is None:
-            return _Standing(_Kind.ABSENT, f"{upstream.name} of {name}: {standing.reason}")
+            about = _blocked_by(upstream, standing)
+            return _Standing(_Kind.ABSENT, f"{upstream.name} of {name}: {standing.reason}", about=about)
         if scope.session is not None and not self._was_part(upstream, standing.run, scope.session):
-            return _Standing(_Kind.ABSENT, f"the session was not part of {upstream.name} run {standing.run.id}")
+            about = f"the session was not part of the run of {upstream.name}"
+            return _Standing(_Kind.ABSENT, f"{about.replace('the run of ', '')} run {standing.run.id}", about=about)
         return f"{upstream.name}:{standing.run.id}"
 
     def _was_part(self, upstream: Pipeline, run: RunRecord, session: SessionRecord) -> bool:
@@ -262,6 +293,17 @@ class _Planner:
         sources = [name for name in upstream.depends_on if self.registry.get(name).level is Level.SESSION]
         runs = [self.standings[name, session.scope].run for name in sources]
         return all(source is not None and f"{source.pipeline}:{source.id}" in ids for source in runs)
+
+
+def _waits_for(upstream: Pipeline, scope: str) -> _Standing:
+    return _Standing(_Kind.COMING, f"waits for {upstream.name} of {scope}", about=f"waits for {upstream.name}")
+
+
+def _blocked_by(upstream: Pipeline, standing: _Standing) -> str:
+    """Say in words that fit every scope why what an upstream pipeline left can't be worked on."""
+    if standing.run is not None:
+        return f"{upstream.name} {standing.run.status}"
+    return standing.about or standing.reason
 
 
 def _input_ids(key: str) -> frozenset[str]:

@@ -16,15 +16,11 @@ from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.errors import ConfigError
 from neuroflow.orchestrator.folders import make_folders
+from neuroflow.orchestrator.keys import SLURM_BUDGET, WORKER_CONFIG_KEY
 from neuroflow.orchestrator.registry import Pipeline, Registry, get_registry
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
-
-
-SLURM_BUDGET = "slurm"
-# Which configuration the workers read when they started, as the last one of them said it.
-WORKER_CONFIG_KEY = "worker_config"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.scheduler import Plan, Wait, plan_runs
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import admission, array_size, ask_first
+from neuroflow.orchestrator.waits import remember_waits
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,8 @@ def advance(
         only: one pipeline's name, to leave the others alone.
         stopped: asked between two dispatches.
     """
-    plan = preview(services, only=only)
+    whole = plan_runs(services.state.snapshot(), services.registry)
+    plan = _only(whole, only, services)
     withdrawn = tuple(item.run_id for item in plan.withdrawals if _withdraw(services, item.run_id, item.reason))
     opened = []
     for proposal in plan.proposals:
@@ -115,6 +117,7 @@ def advance(
         hint_lifetime=timedelta(seconds=services.config.celery.hint_lifetime),
         admission=admission(services),
     )
+    remember_waits(services, (*whole.waits, *whole.blocked, *choice.waits))
     runs = {run.id: run for run in snapshot.runs}
     chosen = [runs[run_id] for run_id in choice.run_ids if only is None or runs[run_id].pipeline == only]
     dispatched: list[int] = []

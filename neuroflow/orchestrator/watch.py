@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from neuroflow.domain import NoticeKind
-from neuroflow.orchestrator.rounds import POLL_KEY
+from neuroflow.orchestrator.keys import POLL_KEY
 from neuroflow.orchestrator.services import Services
 
 WATCH_KEY = "watch"

@@ -95,7 +95,7 @@ def _tell_configuration(**_: Any) -> None:
     from neuroflow.core.database import Database
     from neuroflow.core.state import StateManager
     from neuroflow.errors import StateError
-    from neuroflow.orchestrator.services import WORKER_CONFIG_KEY
+    from neuroflow.orchestrator.keys import WORKER_CONFIG_KEY
 
     config = get_celery_app().neuroflow_config
     # Closed before the pool forks, which must not share a connection.
@@ -116,7 +116,8 @@ def get_services() -> Services:
 @lru_cache(maxsize=1)
 def _services(_pid: int) -> Services:
     # By pid: a forked pool process must not use its parent's database connections.
-    from neuroflow.orchestrator.services import WORKER_CONFIG_KEY, Services
+    from neuroflow.orchestrator.keys import WORKER_CONFIG_KEY
+    from neuroflow.orchestrator.services import Services
 
     services = Services.from_config(get_celery_app().neuroflow_config)
     services.state.set_value(WORKER_CONFIG_KEY, {"digest": services.config.digest})

@@ -33,6 +33,7 @@ from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
 from neuroflow.orchestrator.stale import clean_up_stale
 from neuroflow.orchestrator.steps import advance, discover, launch_all
+from neuroflow.views.status_snapshot import leave_snapshot
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher
@@ -134,6 +135,7 @@ def poll_jobs(self: Any) -> dict[str, Any]:
         report = look(services, after_verdict)
         started = advance(services, CeleryDispatcher(get_celery_app(), services.state))
         write_metrics(services, broker=lambda: broker_state(get_celery_app()))
+        leave_snapshot(services.config)
         return {
             "looked_at": report.looked_at,
             "ended": len(report.ended),

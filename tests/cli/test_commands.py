@@ -27,6 +27,7 @@ from neuroflow.domain import Resources, RunStatus, SessionStatus
 from neuroflow.models import AttemptRow
 from neuroflow.orchestrator.lease import lease
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.steps import InlineDispatcher, advance
 from tests.discovery.dicom_files import write_series
 from tests.support.states import RESOURCES, add_session, end_run, open_run
 
@@ -239,7 +240,7 @@ class TestScan:
 class TestStatus:
     def test_an_empty_installation(self, installation: Installation) -> None:
         report = installation.json("status")
-        assert report["schema"] == 1
+        assert report["schema"] == 2
         assert report["pipelines"][0]["pipeline"] == "bids_conversion"
         assert report["sessions"] == {"settling": 0, "ready": 0, "invalid": 0, "excluded": 0}
         assert report["last_poll"] is None
@@ -248,15 +249,14 @@ class TestStatus:
     def test_failed_runs_are_counted_and_explained(self, failed: Installation) -> None:
         report = failed.json("status")
         assert report["pipelines"][0]["failed"] == 1
-        assert report["failed"][0]["run"] == 1
-        text = failed.run("status").stdout
-        assert "run 1 bids_conversion sub-01/ses-a: " in text
-        assert "waiting:" in text
+        assert [group["newest_run"] for group in report["failed"]["groups"]] == [1]
+        assert "1 bids_conversion application: " in failed.run("status").stdout
+        assert "(run 1, sub-01/ses-a)" in failed.run("status").stdout
 
-    def test_a_run_that_is_to_be_run_again_counts_as_due_and_not_as_failed(self, failed: Installation) -> None:
+    def test_a_run_that_is_to_be_run_again_does_not_count_as_failed(self, failed: Installation) -> None:
         failed.run("runs", "retry", "1")
         row = failed.json("status")["pipelines"][0]
-        assert (row["failed"], row["due"]) == (0, 1)
+        assert (row["failed"], row["again"]) == (0, 1)
 
     def test_the_last_look_at_the_jobs_is_shown(self, installation: Installation) -> None:
         installation.run("tick")
@@ -266,7 +266,10 @@ class TestStatus:
     def test_workers_with_another_configuration_are_named(self, installation: Installation) -> None:
         with installation.state() as state:
             state.set_value("worker_config", {"digest": "of another one"})
-        assert "the workers were started with another configuration" in installation.run("status").stdout
+        words = "the workers were started with another configuration"
+        assert words not in installation.run("status").stdout, "none runs"
+        (installation.folder / "state" / "beat.alive").touch()
+        assert words in installation.run("status").stdout
         installation.run("pipeline", "pause", "qsiprep")
         assert "send `neuroflow up` SIGHUP" in installation.run("pipeline", "resume", "qsiprep").stdout
 
@@ -275,12 +278,21 @@ class TestStatus:
         assert installation.json("status")["held"] == {"qsiprep": "new image"}
         assert "held: qsiprep: new image" in installation.run("status").stdout
 
-    def test_many_waits_are_cut_short(self, installation: Installation) -> None:
-        with installation.state() as state:
+    def test_the_same_wait_is_told_once(self, installation: Installation) -> None:
+        with installation.services() as services:
             for number in range(30):
-                add_session(state, f"{number:02}")
-        assert "more (--json has all)" in installation.run("status").stdout
-        assert len(installation.json("status")["waits"]) > 20
+                add_session(services.state, f"{number:02}")
+            services.hold("bids_conversion", reason="new image")
+            advance(services, InlineDispatcher(services))
+        groups = installation.json("status")["waiting"]["groups"]
+        assert [(one["pipeline"], one["kind"], one["count"]) for one in groups] == [
+            ("qsiprep", "upstream", 30),
+            ("qsirecon", "upstream", 30),
+            ("qsiparc", "upstream", 30),
+            ("bids_conversion", "hold", 30),
+        ]
+        text = installation.run("status").stdout
+        assert "30 qsiprep: waits for bids_conversion (sub-00, sub-01, sub-02, …)\n" in text
 
 
 class TestRuns:

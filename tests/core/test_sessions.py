@@ -182,3 +182,14 @@ def test_times_are_aware_and_in_utc(state: StateManager, clock: FakeClock) -> No
     record = add_session(state)
     assert record.created_at == clock.now
     assert record.created_at.tzname() == "UTC"
+
+
+def test_sessions_are_counted_by_subject_and_listed_up_to_a_limit(state: StateManager) -> None:
+    for subject, session in (("02", "a"), ("01", "b"), ("01", "a")):
+        add_session(state, subject, session)
+    state.set_session_excluded(1, True, reason="moved")
+    assert state.count_sessions() == {
+        "01": {SessionStatus.READY: 2},
+        "02": {SessionStatus.EXCLUDED: 1},
+    }
+    assert [session.scope for session in state.list_sessions(limit=2)] == ["sub-01/ses-a", "sub-01/ses-b"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neuroflow.core.state import StateManager
-from neuroflow.orchestrator.services import WORKER_CONFIG_KEY
+from neuroflow.orchestrator.keys import WORKER_CONFIG_KEY
 from tests.doctor.conftest import Patient, changed
 
 

@@ -65,6 +65,19 @@ def test_what_was_at_work_is_still_at_work(first_release: Database) -> None:
     assert (run.status, run.signature, run.resolution) == (RunStatus.RUNNING, "", "")
 
 
+def test_the_newest_run_of_each_scope_is_marked(first_release: Database) -> None:
+    ended = ROWS[1].replace("(7, ", "(5, ").replace("'running'", "'completed'")
+    other = ROWS[1].replace("(7, ", "(6, ").replace("'sub-01'", "'sub-02'")
+    with first_release._engine.begin() as connection:
+        for statement in (ended, other):
+            connection.execute(text(statement))
+    first_release.upgrade()
+
+    with first_release.read() as session:
+        rows = session.execute(text("SELECT id FROM pipeline_runs WHERE is_newest ORDER BY id"))
+        assert [row.id for row in rows] == [6, 7]
+
+
 def test_one_open_run_per_scope_stays_the_rule(first_release: Database) -> None:
     first_release.upgrade()
 

@@ -18,11 +18,12 @@ from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.job import SCHEMA
 from neuroflow.cluster.records import attempt_files
 from neuroflow.domain import FailureClass, RunRecord, RunStatus
-from neuroflow.orchestrator.images import changed_images, read_digests, see, sha256_of
+from neuroflow.orchestrator.images import read_digests, see, sha256_of
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.record import Recorder
 from neuroflow.orchestrator.services import Services
+from neuroflow.views.status import read_status
 from tests.chain.site import Site
 from tests.cluster_layer.builders import exit_record
 from tests.support.images import fake_sif
@@ -121,7 +122,7 @@ def test_a_replaced_image_is_warned_of_once_and_runs(tmp_path: Path, image: Path
             assert launch(services, "b").launched
             assert launch(services, "c").launched
         assert [entry["pipeline"] for entry in logs if entry["event"] == "image.changed"] == ["bids_conversion"]
-        assert set(changed_images(services)) == {"bids_conversion"}
+        assert [one.pipeline for one in read_status(services.config).changed_images] == ["bids_conversion"]
 
 
 def test_an_image_that_is_still_being_copied_is_no_image_yet(tmp_path: Path, image: Path) -> None:

@@ -17,8 +17,8 @@ from neuroflow.core.state import StateManager
 from neuroflow.domain import DeliveryStatus, FailureClass, Message, WorkflowStatus
 from neuroflow.errors import NotificationError
 from neuroflow.notify.targets import Target
+from neuroflow.orchestrator.keys import POLL_KEY
 from neuroflow.orchestrator.notifications import notify_round
-from neuroflow.orchestrator.rounds import POLL_KEY
 from neuroflow.orchestrator.services import Services
 from tests.chain.site import Site
 from tests.core.conftest import FakeClock

@@ -11,8 +11,9 @@ import pytest
 
 from neuroflow.cluster.folders import LocalFolders
 from neuroflow.domain import AttemptRecord, JobState, QueueRow, Sighting, SiteLimits
+from neuroflow.orchestrator.keys import POLL_KEY
 from neuroflow.orchestrator.lease import POLL_LEASE, lease
-from neuroflow.orchestrator.rounds import POLL_KEY, poll_round
+from neuroflow.orchestrator.rounds import poll_round
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import admission, site_limits
 from tests.chain.site import Site

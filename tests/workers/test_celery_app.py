@@ -9,7 +9,8 @@ from celery import Celery
 from celery.schedules import crontab
 
 from neuroflow.config import NeuroflowConfig
-from neuroflow.orchestrator.services import WORKER_CONFIG_KEY, Services
+from neuroflow.orchestrator.keys import WORKER_CONFIG_KEY
+from neuroflow.orchestrator.services import Services
 from neuroflow.workers import celery_app, tasks, workflow_tasks
 from neuroflow.workers.celery_app import create_celery_app, redis_priority
 
