@@ -11,7 +11,7 @@ from celery.schedules import crontab
 from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.services import WORKER_CONFIG_KEY, Services
 from neuroflow.workers import celery_app, tasks, workflow_tasks
-from neuroflow.workers.celery_app import create_celery_app, redis_priority
+from neuroflow.workers.celery_app import create_celery_app, message_priority, redis_priority
 
 
 @pytest.fixture
@@ -45,6 +45,14 @@ def test_priorities_run_the_other_way_round_on_redis(app: Celery) -> None:
     assert app.conf.broker_transport_options["queue_order_strategy"] == "priority"
     assert app.conf.broker_transport_options["priority_steps"] == list(range(10))
     assert app.conf.task_default_priority == redis_priority(5)
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [("bids", [5, 4, 3]), ("processing", [4, 3, 2]), ("heavy_processing", [2, 1, 1]), ("mine", [5, 4, 3])],
+)
+def test_the_hint_of_a_run_that_goes_first_overtakes_others_within_its_queue(queue: str, expected: list[int]) -> None:
+    assert [message_priority(queue, priority) for priority in (10, 0, -10)] == expected
 
 
 def test_nothing_is_redelivered_while_it_may_still_run(app: Celery) -> None:
