@@ -200,7 +200,7 @@ def _origin(session: Session, proposal: RunProposal) -> _Origin:
         # One that was withdrawn before it started has nobody's word; whoever asked did so of the one before it.
         asked = session.execute(_WHO_ASKED, {"run_id": run.id}).first()
         if asked is not None:
-            reason = f"{proposal.reason} by {asked.actor}" + (f": {asked.reason}" if asked.reason else "")
+            reason = f"asked for again by {asked.actor}" + (f": {asked.reason}" if asked.reason else "")
             return _Origin(reason, former[0].priority, {"in_place_of": run.id, "asked_by": asked.actor})
     return _Origin(proposal.reason, former[0].priority)
 

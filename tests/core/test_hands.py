@@ -34,7 +34,7 @@ def test_of_persons_who_ask_at_once_one_opens_one_new_run(
     new = open_run(state, session)
     assert len(state.list_runs(open_only=True)) == 1
     assert again(state, run.id, "late") == ()  # it has been followed by now
-    assert new.reason == f"first run by {PERSONS[answers.index((run.id,))]}: new image"
+    assert new.reason == f"asked for again by {PERSONS[answers.index((run.id,))]}: new image"
 
 
 def test_the_new_run_tells_who_asked_and_why(state: StateManager, session: SessionRecord) -> None:
