@@ -67,6 +67,8 @@ def write_runs(runs: Sequence[RunRecord]) -> None:
 @pass_app
 def show(app: AppContext, run_id: int, as_json: bool) -> None:
     """Show a run, its attempts and its history."""
+    from neuroflow.domain.priority import priority_in_words
+
     state = app.services().state
     run = state.get_run(run_id)
     attempts = state.attempts_of(run_id)
@@ -88,6 +90,7 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
             "resolution": run.resolution,
             "output": run.output_path,
             "next attempt": when(run.next_attempt_at),
+            "priority": priority_in_words(run.priority) if run.priority else "",
             "started": when(run.started_at),
             "ended": when(run.ended_at),
         }

@@ -86,11 +86,10 @@ def _end_jobs(services: Services, attempts: Sequence[AttemptRecord]) -> tuple[se
 
 def _end_on(services: Services, where: str, attempts: Sequence[AttemptRecord]) -> None:
     cluster = services.cluster(where)
-    for attempt in attempts:
-        if attempt.status is not AttemptStatus.RUNNING:
-            # A job that starts later finds the revoked claim and stops. Where none has claimed it yet, the claim is
-            # what tells the poll of its end: SLURM forgets an array's element that is cancelled while it waits.
-            cluster.revoke(attempt)
+    # A job that starts later finds the revoked claim and stops. Where none has claimed it yet, the claim is what tells
+    # the poll of its end: SLURM forgets an array's element that is cancelled while it waits.
+    waiting = [attempt for attempt in attempts if attempt.status is not AttemptStatus.RUNNING]
+    cluster.folders.revoke_all([attempt.folder for attempt in waiting])
     ours = [attempt for attempt in attempts if not _is_left_to_the_service(services, attempt)]
     if ours:
         cluster.cancel(ours)
