@@ -12,7 +12,7 @@ from neuroflow.cli.output import escaped, one_line
 from neuroflow.domain import RunStatus
 from neuroflow.domain.priority import priority_in_words
 from neuroflow.orchestrator.acts import Act, Outcome, Verb
-from neuroflow.views.consequences import Consequences, UnderWay, foresee
+from neuroflow.views.consequences import Consequences, Kept, UnderWay, foresee
 from neuroflow.views.work import Work, estimate
 
 if TYPE_CHECKING:
@@ -161,13 +161,13 @@ def _following(services: Services, act: Act, ahead: Ahead) -> list[str]:
         counts = Counter(pipeline for pipeline, _ in follows.dropped)
         listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
         lines.append(f"does not come any more: {listed}")
-    return lines + _cut(
-        [
-            f"{item.pipeline} of {item.scope} (run {item.run_id}) was made with a session that is taken out, and "
-            f"stays: `neuroflow subject rerun {item.scope} --from {item.pipeline}` makes it anew without"
-            for item in follows.kept
-        ]
-    )
+    return lines + _cut([_kept(item) for item in follows.kept])
+
+
+def _kept(item: Kept) -> str:
+    stays = f"{item.pipeline} of {item.scope} (run {item.run_id}) was made with a session that is taken out, and stays"
+    command = f"neuroflow subject rerun {item.scope} --from {item.pipeline}"
+    return f"{stays}: `{command}` makes it anew without" if item.others else stays
 
 
 def _how(item: UnderWay) -> str:

@@ -51,6 +51,7 @@ class Kept:
     pipeline: str
     scope: str
     run_id: int
+    others: bool  # whether the subject has sessions left, over which it could be made anew
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,14 @@ def _kept(snapshot: Snapshot, registry: Registry, change: Change, after: _Played
     if not change.excluded:
         return []
     sources = {f"{run.pipeline}:{run.id}" for run in snapshot.runs if run.session_id in change.excluded}
+    left = {
+        session.subject_id
+        for session in snapshot.sessions
+        if session.id not in change.excluded and session.status in (SessionStatus.READY, SessionStatus.SETTLING)
+    }
     levels = {pipeline.name: pipeline.level for pipeline in registry}
     return [
-        Kept(run.pipeline, run.scope, run.id)
+        Kept(run.pipeline, run.scope, run.id, run.subject_id in left)
         for key, run in _newest_completed(snapshot).items()
         if levels.get(run.pipeline) is Level.SUBJECT and key not in after.opened and sources & _inputs(run.inputs_key)
     ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from neuroflow.domain import Change, RunRecord, RunStatus, SessionRecord, SessionStatus, Snapshot, Spent
 from neuroflow.orchestrator.registry import get_registry
-from neuroflow.views.consequences import Consequences, Following, foresee
+from neuroflow.views.consequences import Consequences, Following, Kept, foresee
 from neuroflow.views.work import estimate
 from tests.orchestrator.builders import NOW, converted, run, session
 
@@ -94,7 +94,9 @@ def test_a_cancelled_run_takes_what_waits_for_it_along() -> None:
 def test_an_excluded_session_leaves_the_results_of_its_subject() -> None:
     seen = after(Change(excluded=frozenset({2})), RUNS)
     assert seen.following == ()
-    assert [(item.pipeline, item.scope, item.run_id) for item in seen.kept] == [("qsiprep", "sub-01", 3)]
+    assert seen.kept == (Kept("qsiprep", "sub-01", 3, others=True),)
+    (kept,) = after(Change(excluded=frozenset({1, 2})), RUNS).kept
+    assert not kept.others, "there is nothing over which it could be made anew"
 
 
 def test_an_excluded_session_opens_its_failed_subject_again_without_it() -> None:

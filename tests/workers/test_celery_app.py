@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.services import WORKER_CONFIG_KEY, Services
 from neuroflow.workers import celery_app, tasks, workflow_tasks
 from neuroflow.workers.celery_app import create_celery_app, message_priority, redis_priority
+from neuroflow.workers.dispatch import CeleryDispatcher
+from tests.chain.site import Site
+from tests.support.states import add_session, open_run
 
 
 @pytest.fixture
@@ -135,3 +139,22 @@ def test_a_worker_starts_though_it_can_not_say_which_configuration_it_has(
     monkeypatch.setattr(celery_app, "get_celery_app", lambda: create_celery_app(config))
     celery_app._tell_configuration()  # there is no database
     assert not config.paths.state_dir.exists()
+
+
+def test_the_hints_of_runs_that_go_first_are_taken_out_of_their_queue_first(tmp_path: Path, redis_server: str) -> None:
+    services = Site(tmp_path / "site", {"redis": {"url": redis_server}}).services()
+    sessions = [add_session(services.state, subject) for subject in ("01", "02", "03")]
+    runs = [open_run(services.state, session) for session in sessions]
+    app = create_celery_app(services.config)
+    dispatcher = CeleryDispatcher(app, services.state)
+    taken = []
+    for run, priority in zip(runs, (-10, 0, 10), strict=True):
+        dispatcher.send([replace(run, priority=priority)], services.registry.get("bids_conversion"))
+    with app.connection_for_read() as connection, connection.SimpleQueue("bids") as queue:
+        for _ in runs:
+            message = queue.get(timeout=10)
+            taken.append(message.payload[0][0])
+            message.ack()
+    app.close()
+    services.database.close()
+    assert taken == [run.id for run in reversed(runs)]
