@@ -1,4 +1,4 @@
-"""`neuroflow runs`: look at runs, cancel them, run them again."""
+"""`neuroflow runs`: look at runs; what changes them is in `run_acts`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neuroflow.cli.arguments import SESSION, SUBJECT, actor, examples, json_option, reason_option, status_of
+from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, status_of
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped, one_line, when, write_json, write_table, write_values
+from neuroflow.cli.run_acts import cancel, priority_command, retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ def write_runs(runs: Sequence[RunRecord]) -> None:
 @pass_app
 def show(app: AppContext, run_id: int, as_json: bool) -> None:
     """Show a run, its attempts and its history."""
+    from neuroflow.domain.priority import priority_in_words
+
     state = app.services().state
     run = state.get_run(run_id)
     attempts = state.attempts_of(run_id)
@@ -87,6 +90,7 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
             "resolution": run.resolution,
             "output": run.output_path,
             "next attempt": when(run.next_attempt_at),
+            "priority": priority_in_words(run.priority) if run.priority else "",
             "started": when(run.started_at),
             "ended": when(run.ended_at),
         }
@@ -131,39 +135,5 @@ def _image_values(attempt: AttemptRecord, image: ImageRecord | None) -> dict[str
     }
 
 
-@runs_group.command("cancel", epilog=examples('neuroflow runs cancel 12 --reason "wrong session"'))
-@click.argument("run_id", metavar="ID", type=int)
-@reason_option
-@pass_app
-def cancel(app: AppContext, run_id: int, reason: str) -> None:
-    """Cancel a run and its job."""
-    from neuroflow.orchestrator.control import cancel_run
-
-    run = cancel_run(app.services(), run_id, reason=reason or f"cancelled by {actor()}", actor=actor())
-    click.echo(f"run {run.id} ({run.pipeline} of {run.scope}) is {run.status}")
-
-
-@runs_group.command("retry", epilog=examples('neuroflow runs retry 12 --reason "node repaired"'))
-@click.argument("run_id", metavar="ID", type=int)
-@reason_option
-@pass_app
-def retry(app: AppContext, run_id: int, reason: str) -> None:
-    """Run an ended run again, as a new run; what depends on it follows."""
-    from neuroflow.domain import ENDED_RUN_STATUSES
-    from neuroflow.errors import UsageError
-
-    state = app.services().state
-    run = state.get_run(run_id)
-    if run.status not in ENDED_RUN_STATUSES:
-        raise UsageError(
-            f"run {run_id} ({run.pipeline} of {run.scope}) is {run.status}: only an ended run can be run again",
-            hint=f"wait, or `neuroflow runs cancel {run_id}` first",
-        )
-    session_id = run.session_id or state.list_sessions(subject=run.subject)[0].id
-    asked = state.mark_session_for_rerun(session_id, reason, pipeline=run.pipeline, actor=actor())
-    if not asked:
-        raise UsageError(
-            f"the newest run of {run.pipeline} of {run.scope} is open, or is to be run again already",
-            hint=f"see `neuroflow runs list --pipeline {run.pipeline} --subject {run.subject}`",
-        )
-    click.echo(f"{run.pipeline} of {run.scope} will be run again in place of run {', '.join(map(str, asked))}")
+for _command in (cancel, retry, priority_command):
+    runs_group.add_command(_command)

@@ -1,4 +1,4 @@
-"""`neuroflow session`: look at sessions, run them again, take them out."""
+"""`neuroflow session`: look at sessions; what changes them is in `session_acts`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import click
 from neuroflow.cli.arguments import (
     SESSION,
     SUBJECT,
-    actor,
     examples,
     find_session,
     json_option,
-    reason_option,
     status_of,
 )
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped, one_line, plain_data, when, write_json, write_table, write_values
 from neuroflow.cli.run_commands import write_runs
+from neuroflow.cli.session_acts import exclude, include, rerun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,63 +96,11 @@ def show(app: AppContext, subject: str, session: str, as_json: bool) -> None:
     write_runs(runs)
 
 
-@session_group.command(
-    "rerun", epilog=examples('neuroflow session rerun 01 baseline --pipeline qsiprep --reason "new image"')
-)
-@_subject
-@_session
-@click.option("--pipeline", metavar="NAME", help="Only this one; default: what failed, else the conversion.")
-@reason_option
-@pass_app
-def rerun(app: AppContext, subject: str, session: str, pipeline: str | None, reason: str) -> None:
-    """Run a session again; what depends on it follows."""
-    from neuroflow.errors import UsageError
-
-    services = app.services()
-    record = find_session(services, subject, session)
-    if pipeline is not None:
-        services.registry.get(pipeline)
-    asked = services.state.mark_session_for_rerun(record.id, reason, pipeline=pipeline, actor=actor())
-    if not asked:
-        raise UsageError(
-            f"{record.scope} has no ended run{f' of {pipeline}' if pipeline else ''} to run again: "
-            "the newest is open, to be run again already, or not there",
-            hint=f"see `neuroflow session show {subject} {session}`",
-        )
-    click.echo(f"{record.scope}: to be run again in place of run {', '.join(map(str, asked))}")
-
-
-@session_group.command("exclude", epilog=examples('neuroflow session exclude 01 baseline --reason "moved too much"'))
-@_subject
-@_session
-@reason_option
-@pass_app
-def exclude(app: AppContext, subject: str, session: str, reason: str) -> None:
-    """Take a session out; runs that are under way go on."""
-    services = app.services()
-    record = _set_excluded(services, subject, session, excluded=True, reason=reason or f"excluded by {actor()}")
-    for run in _runs_of(services, record, open_only=True):
-        click.echo(f"run {run.id} ({run.pipeline}) is {run.status}; `neuroflow runs cancel {run.id}` ends it")
-
-
-@session_group.command("include", epilog=examples("neuroflow session include 01 baseline"))
-@_subject
-@_session
-@reason_option
-@pass_app
-def include(app: AppContext, subject: str, session: str, reason: str) -> None:
-    """Take an excluded session back in; the next scan decides how it stands."""
-    _set_excluded(app.services(), subject, session, excluded=False, reason=reason or f"included by {actor()}")
-
-
-def _set_excluded(services: Services, subject: str, session: str, *, excluded: bool, reason: str) -> SessionRecord:
-    record = find_session(services, subject, session)
-    changed = services.state.set_session_excluded(record.id, excluded, reason=reason, actor=actor())
-    click.echo(f"{changed.scope} is {changed.status}")
-    return changed
-
-
-def _runs_of(services: Services, session: SessionRecord, *, open_only: bool = False) -> list[RunRecord]:
+def _runs_of(services: Services, session: SessionRecord) -> list[RunRecord]:
     """Return a session's runs and those of its subject."""
-    runs = services.state.list_runs(subject=session.subject, open_only=open_only)
+    runs = services.state.list_runs(subject=session.subject)
     return [run for run in runs if run.session_id in (None, session.id)]
+
+
+for _command in (exclude, include, rerun):
+    session_group.add_command(_command)

@@ -1,4 +1,4 @@
-"""`neuroflow subject`: look at subjects."""
+"""`neuroflow subject`: look at subjects; what changes them is in `subject_acts`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import write_json, write_table
 from neuroflow.cli.run_commands import write_runs
 from neuroflow.cli.session_commands import write_sessions
+from neuroflow.cli.subject_acts import rerun
 
 
 @click.group("subject", epilog=examples("neuroflow subject list", "neuroflow subject show 01"))
 def subject_group() -> None:
-    """Look at subjects."""
+    """Look at subjects, run them again."""
 
 
 @subject_group.command("list", epilog=examples("neuroflow subject list --json"))
@@ -53,3 +54,6 @@ def show(app: AppContext, subject: str, as_json: bool) -> None:
     click.echo(f"sub-{record.label}")
     write_sessions(sessions)
     write_runs(runs)
+
+
+subject_group.add_command(rerun)

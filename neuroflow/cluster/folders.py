@@ -54,6 +54,10 @@ class Folders(Protocol):
         """Take the claim of a folder that no job has; False when one has."""
         ...
 
+    def revoke_all(self, folders: Sequence[str]) -> frozenset[str]:
+        """Take the claims of those of the folders that no job has, and return these."""
+        ...
+
     def fence(self, folders: Sequence[str]) -> None:
         """Forbid attempts to work from now on."""
         ...
@@ -97,6 +101,10 @@ class LocalFolders:
         """Take the claim of a folder that no job has; False when one has."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         return claim.take(Path(folder), claim.REVOKED)
+
+    def revoke_all(self, folders: Sequence[str]) -> frozenset[str]:
+        """Take the claims of those of the folders that no job has, and return these."""
+        return frozenset(folder for folder in folders if self.revoke(folder))
 
     def fence(self, folders: Sequence[str]) -> None:
         """Forbid attempts to work from now on."""

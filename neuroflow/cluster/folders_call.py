@@ -60,12 +60,17 @@ def _publishing(folders: Sequence[str]) -> list[str]:
     return sorted(_FOLDERS.publishing(folders))
 
 
+def _revoke_all(folders: Sequence[str]) -> list[str]:
+    return sorted(_FOLDERS.revoke_all(folders))
+
+
 _CALLS: dict[str, Callable[..., Any]] = {
     "make": _make,
     "look": _look,
     "tails": _tails,
     "publishing": _publishing,
     "revoke": _FOLDERS.revoke,
+    "revoke_all": _revoke_all,
     "fence": _FOLDERS.fence,
 }
 

@@ -27,6 +27,7 @@ class JobRequest:
     run: ContainerRun
     settings: PipelineSettings
     journal: Mapping[str, object] = field(default_factory=dict)  # what the database knows of the attempt
+    nice: int = 0  # by how much SLURM is to put it behind others
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 # What scancel says of jobs that have ended or are forgotten, or whose id another user's job bears by now. Depending on
 # the release it then ends with an exit code other than 0, all the same, or says nothing.
-_NOT_THERE = re.compile(
-    r"Invalid job id specified|already completing or completed|Access/permission denied", re.IGNORECASE
-)
+_ENDED = r"Invalid job id specified|already completing or completed"
+_NOT_THERE = re.compile(_ENDED, re.IGNORECASE)
+_NOT_OURS = re.compile(rf"{_ENDED}|Access/permission denied", re.IGNORECASE)
 
 log = structlog.get_logger(__name__)
 
@@ -128,10 +128,7 @@ class SlurmCluster:
         ids = {known[attempt.token] for attempt in attempts if self._is_own(attempt, known.get(attempt.token))}
         if not ids:
             return
-        answer = self._transport.run(("scancel", *sorted(ids)), timeout=self._settings.command_timeout_seconds)
-        told = [line for line in answer.stderr.splitlines() if line.strip()]
-        if answer.exit_code < 0 or not all(_NOT_THERE.search(line) for line in told):
-            answer.check()
+        self._scancel_known(sorted(ids), harmless=_NOT_OURS)
 
     def _is_own(self, attempt: AttemptRecord, job_id: str | None) -> bool:
         """Tell whether a job is an attempt's; not where squeue has shown another one by that id, given out again."""
@@ -149,7 +146,15 @@ class SlurmCluster:
     def _cancel_ids(self, job_ids: Iterable[str]) -> None:
         distinct = sorted(set(job_ids))
         if distinct:
-            self._scancel(*distinct)
+            # Of many jobs one has always just ended; the others are cancelled all the same.
+            call = partial(self._scancel_known, distinct, harmless=_NOT_THERE)
+            repeated(call, safe=idempotent_is_safe, sleep=self._sleep)
+
+    def _scancel_known(self, job_ids: Sequence[str], *, harmless: re.Pattern[str]) -> None:
+        answer = self._transport.run(("scancel", *job_ids), timeout=self._settings.command_timeout_seconds)
+        told = [line for line in answer.stderr.splitlines() if line.strip()]
+        if answer.exit_code < 0 or not all(harmless.search(line) for line in told):
+            answer.check()
 
     def _scancel(self, *arguments: str) -> None:
         repeated(lambda: self._run(("scancel", *arguments)), safe=idempotent_is_safe, sleep=self._sleep)

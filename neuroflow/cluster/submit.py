@@ -146,6 +146,7 @@ def script_text(what: JobRequest | ArrayRequest, settings: ClusterSettings) -> s
         ("constraint", own.constraint),
         ("gres", own.gres),
         ("exclude", ",".join((*job.exclude_nodes, *excluded)) if job.exclude_nodes else ""),
+        ("nice", job.nice),
     )
     values = {
         "token": what.token,

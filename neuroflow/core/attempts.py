@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from neuroflow.core import records
 from neuroflow.core.moves import Cause, lock_attempt, move_attempt, move_run
-from neuroflow.core.store import IDS_PER_STATEMENT, Store, attempt_is_open
+from neuroflow.core.store import IDS_PER_STATEMENT, Store, attempt_is_open, in_chunks
 from neuroflow.core.verdicts import retry_values
 from neuroflow.domain import (
     AttemptRecord,
@@ -19,6 +20,7 @@ from neuroflow.domain import (
     FailureClass,
     RetryDecision,
     RunStatus,
+    Spent,
 )
 from neuroflow.errors import NotFoundError
 from neuroflow.models import AttemptRow, RunRow
@@ -52,6 +54,33 @@ class AttemptState(Store):
     def attempts_of(self, run_id: int) -> list[AttemptRecord]:
         """Return a run's attempts, first to last."""
         return self._attempts(records.attempts().where(AttemptRow.run_id == run_id).order_by(AttemptRow.number))
+
+    def open_attempts_of(self, run_ids: Collection[int]) -> list[AttemptRecord]:
+        """Return the open attempts of some runs, by run."""
+        found: list[AttemptRecord] = []
+        for ids in in_chunks(sorted(set(run_ids))):
+            query = records.attempts().where(AttemptRow.run_id.in_(ids), attempt_is_open())
+            found += self._attempts(query.order_by(AttemptRow.run_id))
+        return found
+
+    def typical_use(self, *, attempts: int = 2000) -> dict[str, Spent]:
+        """Return what successful attempts took, by pipeline, as the last attempts of all tell."""
+        last = select(AttemptRow.id).where(AttemptRow.ended_at.is_not(None)).order_by(AttemptRow.ended_at.desc())
+        query = (
+            select(RunRow.pipeline, AttemptRow.started_at, AttemptRow.ended_at, AttemptRow.resources)
+            .join(RunRow, RunRow.id == AttemptRow.run_id)
+            .where(AttemptRow.id.in_(last.limit(attempts).scalar_subquery()))
+            .where(AttemptRow.status == AttemptStatus.SUCCEEDED, AttemptRow.started_at.is_not(None))
+            .order_by(AttemptRow.ended_at.desc())
+        )
+        hours: dict[str, list[float]] = {}
+        cpus: dict[str, int] = {}
+        with self._read() as session:
+            for row in session.execute(query):
+                if row.started_at is not None and row.ended_at is not None:
+                    hours.setdefault(row.pipeline, []).append((row.ended_at - row.started_at).total_seconds() / 3600)
+                    cpus.setdefault(row.pipeline, row.resources.cpus)
+        return {name: Spent(len(values), median(values), cpus[name]) for name, values in hours.items()}
 
     def latest_attempt(self, run_id: int) -> AttemptRecord | None:
         """Return a run's last attempt, None before the first."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, not_, select, union, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, func, select, union, update
+from sqlalchemy.orm import Session
 
 from neuroflow.core import records
 from neuroflow.core.audit import Audit, write_audit
 from neuroflow.core.moves import lock_run
+from neuroflow.core.selection import is_newest
 from neuroflow.core.store import Store
 from neuroflow.domain import AttemptStatus, FailureClass, FailureCount, RunRecord, RunStatus
 from neuroflow.models import AttemptRow, RunRow
@@ -96,14 +97,9 @@ def _is_one(session: Session, run_id: int) -> bool:
 
 def is_dead_letter() -> ColumnElement[bool]:
     """Return the condition of a dead letter."""
-    later = aliased(RunRow)
-    withdrawn = and_(later.status == RunStatus.CANCELLED, later.superseded)  # RunRecord.was_withdrawn, in SQL
-    newer = select(later.id).where(
-        later.pipeline == RunRow.pipeline, later.scope == RunRow.scope, later.id > RunRow.id, not_(withdrawn)
-    )
     return and_(
         RunRow.status == RunStatus.FAILED,
         RunRow.superseded.is_(False),
         RunRow.resolution == "",
-        ~newer.correlate(RunRow).exists(),
+        is_newest(),
     )

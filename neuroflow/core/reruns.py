@@ -1,13 +1,17 @@
-"""Run it again: mark the newest runs of a session as superseded, so that the scheduler opens new ones."""
+"""Run it again: mark the newest runs of a scope as superseded, so that the scheduler opens new ones."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from neuroflow.core.audit import Audit, write_audit
+from neuroflow.core.audit import Audit, write_audits
+from neuroflow.core.selection import is_newest, was_withdrawn
 from neuroflow.core.store import DEFAULT_ACTOR, Store
-from neuroflow.domain import ENDED_RUN_STATUSES, RunStatus, Stage
+from neuroflow.domain import ENDED_RUN_STATUSES, RerunRequest, RunStatus, Stage
 from neuroflow.errors import NotFoundError
 from neuroflow.models import RunRow, SessionRow
 
@@ -16,6 +20,32 @@ _UNSUCCESSFUL = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 class RerunState(Store):
     """Ask for runs again."""
+
+    def supersede_runs(
+        self, requests: Sequence[RerunRequest], *, reason: str, actor: str = DEFAULT_ACTOR
+    ) -> tuple[int, ...]:
+        """Have runs run again, in one transaction; return the ids of those that will be.
+
+        One that is open, has been replaced, or is to be run again already, is left alone: of two persons who ask at
+        the same time the second changes nothing.
+        """
+        with self._write() as (session, now):
+            entries: list[Audit] = []
+            done: list[int] = []
+            # In the order of ids, so that two persons at once can't lock each other out.
+            superseded = set(_supersede(session, {one for request in requests for one in request.run_ids}, now))
+            for request in requests:
+                asked = sorted(superseded.intersection(request.run_ids))
+                superseded.difference_update(asked)
+                entries += [Audit(now, actor, "run.superseded", "run", run, None, None, reason) for run in asked]
+                if asked and request.entity:
+                    event, details = f"{request.entity}.rerun", {"runs": asked}
+                    entries.append(
+                        Audit(now, actor, event, request.entity, request.entity_id, None, None, reason, details)
+                    )
+                done += asked
+            write_audits(session, entries)
+        return tuple(done)
 
     def mark_session_for_rerun(
         self, session_id: int, reason: str, *, pipeline: str | None = None, actor: str = DEFAULT_ACTOR
@@ -29,25 +59,26 @@ class RerunState(Store):
         Raises:
             NotFoundError: when there is no such session.
         """
-        with self._write() as (session, now):
+        with self._read() as session:
             newest = _newest_runs(session, session_id)
-            asked: list[int] = []
-            for run in _chosen(newest, pipeline):
-                # The status is asked for again: another worker may have moved the run meanwhile.
-                statement = (
-                    update(RunRow)
-                    .where(RunRow.id == run.id, RunRow.status.in_(ENDED_RUN_STATUSES), RunRow.superseded.is_(False))
-                    .values(superseded=True, updated_at=now)
-                    .returning(RunRow.id)
-                )
-                asked += session.scalars(statement).all()
-            for run_id in asked:
-                write_audit(session, Audit(now, actor, "run.superseded", "run", run_id, None, None, reason))
-            write_audit(
-                session,
-                Audit(now, actor, "session.rerun", "session", session_id, None, None, reason, {"runs": asked}),
-            )
-        return asked
+        request = RerunRequest(tuple(run.id for run in _chosen(newest, pipeline)), "session", session_id)
+        return list(self.supersede_runs([request], reason=reason, actor=actor))
+
+
+def _supersede(session: Session, run_ids: Collection[int], now: datetime) -> list[int]:
+    """Mark runs; everything that they must still be is asked for again in the same statement."""
+    done: list[int] = []
+    for run_id in sorted(run_ids):
+        statement = (
+            update(RunRow)
+            .where(RunRow.id == run_id, RunRow.status.in_(ENDED_RUN_STATUSES), RunRow.superseded.is_(False))
+            .where(is_newest())
+            .values(superseded=True, updated_at=now)
+            .returning(RunRow.id)
+            .execution_options(synchronize_session=False)
+        )
+        done += session.scalars(statement).all()
+    return done
 
 
 def _newest_runs(session: Session, session_id: int) -> list[RunRow]:
@@ -58,6 +89,7 @@ def _newest_runs(session: Session, session_id: int) -> list[RunRow]:
     newest = (
         select(func.max(RunRow.id))
         .where(RunRow.subject_id == subject_id, or_(RunRow.session_id == session_id, RunRow.session_id.is_(None)))
+        .where(~was_withdrawn(RunRow))
         .group_by(RunRow.pipeline, RunRow.scope)
     )
     return list(session.scalars(select(RunRow).where(RunRow.id.in_(newest)).order_by(RunRow.id)))

@@ -8,11 +8,12 @@ from typing import Any, Unpack
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from neuroflow.core.moves import Cause, RunFields, lock_run, move_run
+from neuroflow.core.audit import write_audits
+from neuroflow.core.moves import Cause, RunFields, lock_run, move_run, store_run_move
 from neuroflow.core.runs import read_run
 from neuroflow.core.store import DEFAULT_ACTOR, Store, attempt_is_open, insert_into
 from neuroflow.core.transitions import check_run_move
-from neuroflow.domain import FailureClass, RunRecord, RunStatus
+from neuroflow.domain import OPEN_RUN_STATUSES, FailureClass, RunRecord, RunStatus
 from neuroflow.errors import IllegalMoveError
 from neuroflow.models import AttemptRow, CallbackRow, RunRow
 
@@ -111,6 +112,28 @@ class RunChangeState(Store):
                 cause = Cause(reason, now, actor)
                 move_run(session, run_id, before=before, to=RunStatus.CANCELLED, cause=cause, values=values)
             return read_run(session, run_id)
+
+    def cancel_runs(self, run_ids: Collection[int], *, reason: str, actor: str) -> tuple[int, ...]:
+        """Cancel the open ones of some runs, in one transaction; return which were.
+
+        As with `cancel_run`, their open attempts stay so until a witness says that the jobs have ended.
+        """
+        cancelled = []
+        with self._write() as (session, now):
+            entries = []
+            cause = Cause(reason, now, actor)
+            values = {"failure": FailureClass.CANCELLED}
+            for run_id in sorted(set(run_ids)):
+                before = lock_run(session, run_id)
+                if before in OPEN_RUN_STATUSES:
+                    entries.append(
+                        store_run_move(
+                            session, run_id, before=before, to=RunStatus.CANCELLED, cause=cause, values=values
+                        )
+                    )
+                    cancelled.append(run_id)
+            write_audits(session, entries)
+        return tuple(cancelled)
 
     def mark_callback(self, run_id: int, kind: str) -> bool:
         """Note that a callback of this kind is made for a run; True for the first to ask, once.

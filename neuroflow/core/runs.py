@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -30,7 +31,15 @@ from neuroflow.domain import (
     Snapshot,
 )
 from neuroflow.errors import NotFoundError
-from neuroflow.models import AttemptRow, RunRow, SessionRow, SubjectRow
+from neuroflow.models import AttemptRow, AuditRow, RunRow, SessionRow, SubjectRow
+
+_FORMER_RUNS = 10  # of a scope, that are looked at for who asked
+_WHO_ASKED = (
+    select(AuditRow.actor, AuditRow.reason)
+    .where(AuditRow.entity == "run", AuditRow.entity_id == bindparam("run_id"), AuditRow.event == "run.superseded")
+    .order_by(AuditRow.id.desc())
+    .limit(1)
+)
 
 
 class RunState(Store):
@@ -54,7 +63,10 @@ class RunState(Store):
             alone(session, f"open:{proposal.pipeline}:{proposal.scope}")
             if not _is_wanted(session, proposal):
                 return None
+            origin = _origin(session, proposal)
             values = _new_run(proposal) | {
+                "reason": origin.reason,
+                "priority": origin.priority,
                 "workflow_run_id": workflow_run_id,
                 "created_at": now,
                 "updated_at": now,
@@ -72,8 +84,13 @@ class RunState(Store):
                 run_id,
                 None,
                 RunStatus.PENDING,
-                proposal.reason,
-                {"pipeline": proposal.pipeline, "scope": proposal.scope, "inputs_key": proposal.inputs_key},
+                origin.reason,
+                {
+                    "pipeline": proposal.pipeline,
+                    "scope": proposal.scope,
+                    "inputs_key": proposal.inputs_key,
+                    **origin.details,
+                },
             )
             write_audit(session, entry)
             return read_run(session, run_id)
@@ -165,6 +182,38 @@ def mark_newest(session: Session, run_id: int, *, pipeline: str, scope: str) -> 
     earlier = (RunRow.pipeline == pipeline, RunRow.scope == scope, RunRow.id != run_id, RunRow.is_newest)
     statement = update(RunRow).where(*earlier).values(is_newest=False)
     session.execute(statement.execution_options(synchronize_session=False))
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a new run takes over from the run before it and from its subject, and why it is opened."""
+
+    reason: str
+    priority: int
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def _origin(session: Session, proposal: RunProposal) -> _Origin:
+    """Return why a run is opened, in the words of who asked for it, and with which priority."""
+    query = (
+        select(RunRow.id, RunRow.superseded, RunRow.priority)
+        .where(RunRow.pipeline == proposal.pipeline, RunRow.scope == proposal.scope)
+        .order_by(RunRow.id.desc())
+        .limit(_FORMER_RUNS)
+    )
+    former = session.execute(query).all()
+    if not former:
+        of_subject = select(SubjectRow.priority).where(SubjectRow.id == proposal.subject_id)
+        return _Origin(proposal.reason, session.scalar(of_subject) or 0)
+    for run in former:
+        if not run.superseded:
+            break
+        # One that was withdrawn before it started has nobody's word; whoever asked did so of the one before it.
+        asked = session.execute(_WHO_ASKED, {"run_id": run.id}).first()
+        if asked is not None:
+            reason = f"asked for again by {asked.actor}" + (f": {asked.reason}" if asked.reason else "")
+            return _Origin(reason, former[0].priority, {"in_place_of": run.id, "asked_by": asked.actor})
+    return _Origin(proposal.reason, former[0].priority)
 
 
 def _new_run(proposal: RunProposal) -> dict[str, Any]:

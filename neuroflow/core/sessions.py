@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from neuroflow.core import records
-from neuroflow.core.audit import Audit, write_audit
+from neuroflow.core.audit import Audit, write_audits
 from neuroflow.core.scan import plan_scan
 from neuroflow.core.scan_store import read_stored, write_changes
-from neuroflow.core.store import DEFAULT_ACTOR, Store, alone
+from neuroflow.core.store import DEFAULT_ACTOR, Store, alone, in_chunks
 from neuroflow.domain import (
     FoundSession,
     KnownSession,
@@ -118,19 +119,37 @@ class SessionState(Store):
         Raises:
             NotFoundError: when there is no such session.
         """
+        self.set_sessions_excluded([session_id], excluded, reason=reason, actor=actor)
+        return self.get_session(session_id)
+
+    def set_sessions_excluded(
+        self, session_ids: Collection[int], excluded: bool, *, reason: str, actor: str = DEFAULT_ACTOR
+    ) -> tuple[int, ...]:
+        """Take sessions out, or back in, in one transaction; return the ids of those that were not so before.
+
+        Raises:
+            NotFoundError: when there is no such session; nothing has changed then.
+        """
+        after = SessionStatus.EXCLUDED if excluded else SessionStatus.SETTLING
+        event = "session.excluded" if excluded else "session.included"
         with self._write() as (session, now):
             alone(session, "scan")  # a scan under way has read the status already, and would put it back
-            query = select(SessionRow.status).where(SessionRow.id == session_id)
-            before = session.scalar(query)
-            if before is None:
-                raise NotFoundError(f"there is no session with the id {session_id}", hint=_LIST_HINT)
-            if excluded == (before is SessionStatus.EXCLUDED):
-                after = before
-            else:
-                after = SessionStatus.EXCLUDED if excluded else SessionStatus.SETTLING
-                values = {"status": after, "status_reason": reason, "updated_at": now}
+            before = _statuses(session, session_ids)
+            changing = [one for one in sorted(before) if excluded != (before[one] is SessionStatus.EXCLUDED)]
+            values = {"status": after, "status_reason": reason, "updated_at": now}
+            for session_id in changing:
                 session.execute(update(SessionRow).where(SessionRow.id == session_id).values(values))
-                event = "session.excluded" if excluded else "session.included"
-                write_audit(session, Audit(now, actor, event, "session", session_id, before, after, reason))
-            row = session.execute(records.sessions().where(SessionRow.id == session_id)).one()
-        return SessionRecord(*row)
+            entries = [Audit(now, actor, event, "session", one, before[one], after, reason) for one in changing]
+            write_audits(session, entries)
+        return tuple(changing)
+
+
+def _statuses(session: Session, session_ids: Collection[int]) -> dict[int, SessionStatus]:
+    found: dict[int, SessionStatus] = {}
+    for ids in in_chunks(sorted(set(session_ids))):
+        rows = session.execute(select(SessionRow.id, SessionRow.status).where(SessionRow.id.in_(ids)))
+        found |= {row.id: row.status for row in rows}
+    missing = sorted(set(session_ids) - found.keys())
+    if missing:
+        raise NotFoundError(f"there is no session with the id {missing[0]}", hint=_LIST_HINT)
+    return found

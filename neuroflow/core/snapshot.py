@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import and_, func, not_, select
@@ -10,19 +11,29 @@ from sqlalchemy.orm import Session
 from neuroflow.core import records
 from neuroflow.core.store import run_is_open
 from neuroflow.domain import ENDED_RUN_STATUSES, RunRecord, RunStatus, SessionRecord, Snapshot
-from neuroflow.models import RunRow
+from neuroflow.models import RunRow, SessionRow
 
 
-def read_snapshot(session: Session, now: datetime) -> Snapshot:
-    """Read all sessions, every open run, and the newest ended run of each pipeline and scope."""
+def read_snapshot(session: Session, now: datetime, *, subject_ids: Collection[int] | None = None) -> Snapshot:
+    """Read all sessions, every open run, and the newest ended run of each pipeline and scope.
+
+    Args:
+        subject_ids: of these subjects only, as many as one statement takes; None: of all.
+    """
     withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)  # RunRecord.was_withdrawn, in SQL
     newest_ended = (
         select(func.max(RunRow.id))
         .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(withdrawn))
         .group_by(RunRow.pipeline, RunRow.scope)
     )
-    sessions = session.execute(records.sessions(with_series=False)).all()
-    open_runs = session.execute(records.runs().where(run_is_open())).all()
+    of_sessions = records.sessions(with_series=False)
+    of_runs = records.runs().where(run_is_open())
+    if subject_ids is not None:
+        of_sessions = of_sessions.where(SessionRow.subject_id.in_(subject_ids))
+        of_runs = of_runs.where(RunRow.subject_id.in_(subject_ids))
+        newest_ended = newest_ended.where(RunRow.subject_id.in_(subject_ids))
+    sessions = session.execute(of_sessions).all()
+    open_runs = session.execute(of_runs).all()
     ended_runs = session.execute(records.runs(brief=True).where(RunRow.id.in_(newest_ended))).all()
     return Snapshot(
         now=now,

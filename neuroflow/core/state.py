@@ -11,9 +11,11 @@ from neuroflow.core.failures import FailureState
 from neuroflow.core.holds import HoldState
 from neuroflow.core.images import ImageState
 from neuroflow.core.notices import NoticeState
+from neuroflow.core.priorities import PriorityState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
 from neuroflow.core.runs import RunState
+from neuroflow.core.selection import SelectionState
 from neuroflow.core.services import ServiceState
 from neuroflow.core.sessions import SessionState
 from neuroflow.core.sightings import SeenAttempt, SightingState
@@ -28,6 +30,8 @@ class StateManager(
     RunState,
     RunChangeState,
     RerunState,
+    PriorityState,
+    SelectionState,
     ClaimState,
     AttemptState,
     SightingState,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, cast
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, CursorResult, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +17,8 @@ from neuroflow.core.database import Database
 from neuroflow.core.schema import lock_for_transaction
 from neuroflow.domain import ENDED_RUN_STATUSES, OPEN_ATTEMPT_STATUSES, AttemptStatus
 from neuroflow.models import AttemptRow, Base, RunRow
+
+V = TypeVar("V")
 
 DEFAULT_ACTOR = "neuroflow"
 IDS_PER_STATEMENT = 900  # older SQLite takes 999 bound values
@@ -48,6 +51,13 @@ class Store:
     def _read(self) -> Iterator[Session]:
         with self._database.read() as session:
             yield session
+
+
+def in_chunks(values: Iterable[V], size: int = IDS_PER_STATEMENT) -> Iterator[list[V]]:
+    """Divide values into lists that one statement takes."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def alone(session: Session, name: str) -> None:

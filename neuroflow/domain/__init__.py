@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
+from neuroflow.domain.hands import Change, RerunRequest, RunFilter, Scopes, Spent
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content, told
 from neuroflow.domain.journal import JournalEntry, RunOrigin
 from neuroflow.domain.notices import DeliveryRecord, DeliveryStatus, Message, Notice, NoticeKind, Told
@@ -54,6 +55,7 @@ __all__ = [
     "AuditRecord",
     "Bind",
     "CallStatistics",
+    "Change",
     "ContainerRun",
     "DeliveryRecord",
     "DeliveryStatus",
@@ -77,20 +79,24 @@ __all__ = [
     "PipelineHold",
     "QosLimits",
     "QueueRow",
+    "RerunRequest",
     "Reservation",
     "Resources",
     "RetryDecision",
+    "RunFilter",
     "RunOrigin",
     "RunProposal",
     "RunRecord",
     "RunStatus",
     "ScanOutcome",
+    "Scopes",
     "Series",
     "SessionRecord",
     "SessionStatus",
     "Sighting",
     "SiteLimits",
     "Snapshot",
+    "Spent",
     "Stage",
     "SubjectRecord",
     "Told",

@@ -18,6 +18,7 @@ class SubjectRecord:
     id: int
     label: str
     created_at: datetime
+    priority: int = 0  # of runs that are opened for it
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class RunRecord:
     ended_at: datetime | None
     signature: str = ""  # of the last failure
     resolution: str = ""  # why a person wants nothing more done about a failed run
+    priority: int = 0  # runs with a higher one start first
 
     @property
     def was_withdrawn(self) -> bool:

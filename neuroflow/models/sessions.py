@@ -21,6 +21,7 @@ class SubjectRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(CleanText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")  # of runs that are opened for it
 
 
 class SessionRow(Base):

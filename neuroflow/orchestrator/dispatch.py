@@ -34,7 +34,9 @@ def choose_dispatch(
     hint_lifetime: timedelta = HINT_LIFETIME,
     admission: Admission | None = None,
 ) -> Choice:
-    """Pick the open runs to dispatch, oldest first, within `workflow.max_concurrent` and what the site takes.
+    """Pick the open runs to dispatch, within `workflow.max_concurrent` and what the site takes.
+
+    Those with the highest priority come first, and of these the oldest.
 
     Args:
         holds: pipelines that are paused, with the reason.
@@ -49,7 +51,7 @@ def choose_dispatch(
     waits: list[Wait] = []
     gate = _Gate(admission)
     for pipeline in registry:
-        runs = sorted(by_pipeline[pipeline.name], key=lambda run: run.id)
+        runs = sorted(by_pipeline[pipeline.name], key=lambda run: (-run.priority, run.id))
         if pipeline.name in holds:
             waits += [
                 _wait(run, f"{pipeline.name} is held: {holds[pipeline.name]}", WaitKind.HOLD)

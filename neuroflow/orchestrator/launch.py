@@ -30,6 +30,7 @@ from neuroflow.domain import (
     RunRecord,
     RunStatus,
 )
+from neuroflow.domain.priority import nice_of
 from neuroflow.errors import (
     AdapterError,
     BadInputError,
@@ -164,6 +165,7 @@ class Launcher:
             command=command_line(container, scratch="@SCRATCH@"),
             run=container,
             settings=pipeline.settings,
+            nice=nice_of(run.priority),
         )
 
     def _excluded(self, run: RunRecord, pipeline: Pipeline, resources: Resources) -> tuple[str, ...]:

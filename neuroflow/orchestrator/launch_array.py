@@ -38,7 +38,7 @@ class ArrayLauncher:
             if isinstance(job, LaunchResult):
                 results.append(job)
             else:
-                groups[run.pipeline, job.resources, job.exclude_nodes].append((run, job))
+                groups[run.pipeline, job.resources, job.exclude_nodes, run.priority].append((run, job))
         for group in groups.values():
             if len(group) == 1:
                 results.append(self._launcher.start(*group[0]))

@@ -33,6 +33,7 @@ QUEUES: dict[str, int | None] = {
     "heavy_processing": 2,
     "default": None,
 }
+DEFAULT_HIGHEST = 5  # of a queue without one of its own
 NOTIFY_SECONDS = 60.0
 RESULT_SECONDS = 7 * 24 * 3600
 # Redis hands an unacknowledged message out again after this; shorter than the hard limit, it would run a task twice.
@@ -52,6 +53,16 @@ _STAGES = "neuroflow.workers.workflow_tasks"
 def redis_priority(priority: int) -> int:
     """Turn a priority of the design (10 = first) into Redis' own (0 = first, 9 = last)."""
     return max(0, min(9, 10 - priority))
+
+
+def message_priority(queue: str, priority: int) -> int:
+    """Return the priority of a run's message: the queue's highest for a run that goes first, and less for others.
+
+    What waits in a queue is at most `workflow.max_concurrent`; the order of runs is made before, by `choose_dispatch`.
+    """
+    highest = QUEUES.get(queue)
+    steps = 0 if priority > 0 else 1 if priority == 0 else 2
+    return max(1, (highest if highest is not None else DEFAULT_HIGHEST) - steps)
 
 
 def create_celery_app(config: NeuroflowConfig | None = None) -> Celery:

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from neuroflow.core.state import StateManager
 from neuroflow.domain import RunRecord
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.workers.celery_app import QUEUES, redis_priority
+from neuroflow.workers.celery_app import message_priority, redis_priority
 
 log = structlog.get_logger(__name__)
 
@@ -40,17 +40,19 @@ class CeleryDispatcher:
         try:
             if len(runs) == 1:
                 scope = {"session_id": runs[0].session_id, "subject_id": runs[0].subject_id}
-                self._send(TASK, [ids[0], pipeline.name], scope, pipeline)
+                self._send(TASK, [ids[0], pipeline.name], scope, pipeline, priority=runs[0].priority)
             else:
-                self._send(ARRAY_TASK, [ids, pipeline.name], {}, pipeline)
+                priority = max(run.priority for run in runs)
+                self._send(ARRAY_TASK, [ids, pipeline.name], {}, pipeline, priority=priority)
         except OSError as error:
             if self.logs_failure:
                 log.error("run.not_queued", run_ids=ids, error=str(error))
             raise
         self.state.queue_runs(ids, reason=f"queued on {pipeline.queue}")
 
-    def _send(self, task: str, arguments: list[object], named: Mapping[str, object], pipeline: Pipeline) -> None:
-        highest = QUEUES.get(pipeline.queue)
+    def _send(
+        self, task: str, arguments: list[object], named: Mapping[str, object], pipeline: Pipeline, *, priority: int
+    ) -> None:
         try:
             self.app.send_task(
                 task,
@@ -58,7 +60,7 @@ class CeleryDispatcher:
                 kwargs=dict(named),
                 queue=pipeline.queue,
                 routing_key=pipeline.routing_key,
-                priority=redis_priority(highest if highest is not None else 5),
+                priority=redis_priority(message_priority(pipeline.queue, priority)),
                 # The database has the truth: waiting for a result backend that is away would block for 20 s.
                 ignore_result=True,
                 retry=False,

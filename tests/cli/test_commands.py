@@ -344,7 +344,7 @@ class TestSessions:
     def test_exclude_names_the_open_runs_and_include_takes_it_back(self, pending: Installation) -> None:
         text = pending.run("session", "exclude", "01", "a", "--reason", "moved").stdout
         assert "is excluded" in text
-        assert "run 1 (bids_conversion) is pending" in text
+        assert "run 1 (bids_conversion of sub-01/ses-a) is pending, and will be withdrawn" in text
         pending.run("session", "include", "sub-01", "ses-a")
         with pending.state() as state:
             session = state.find_session("01", "a")

@@ -379,6 +379,19 @@ def test_jobs_are_cancelled_by_id_at_once_and_by_name_where_it_is_lost(tmp_path:
     assert transport.calls[1][-2:] == ("-n", "c")
 
 
+def test_of_many_jobs_that_are_cancelled_one_may_have_ended(tmp_path: Path) -> None:
+    told = "scancel: error: Kill job error on job id 17: Invalid job id specified"
+    cluster_with(tmp_path, FakeTransport(scancel=ended(1, stderr=told))).cancel([attempt(folder=str(tmp_path / "t"))])
+
+
+def test_a_job_that_is_not_ours_to_cancel_is_told(tmp_path: Path) -> None:
+    told = "scancel: error: Kill job error on job id 17: Access/permission denied"
+    with pytest.raises(CommandError, match="permission denied"):
+        cluster_with(tmp_path, FakeTransport(scancel=ended(1, stderr=told))).cancel(
+            [attempt(folder=str(tmp_path / "t"))]
+        )
+
+
 def test_retired_attempts_are_fenced_and_their_jobs_cancelled_in_one_call(tmp_path: Path) -> None:
     transport = FakeTransport(scancel="")
     attempts = [

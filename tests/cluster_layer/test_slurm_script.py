@@ -95,6 +95,12 @@ def array_in(
     return ArrayRequest(Path(folder).name, folder, tuple(jobs), at_once=2)
 
 
+def test_a_job_that_others_go_before_says_so_to_slurm(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    assert "#SBATCH --nice=1000\n" in render(tmp_path, replace(job, nice=1000))
+    assert "nice" not in render(tmp_path, job)
+
+
 def test_the_script_of_an_array_is_the_recorded_one(tmp_path: Path) -> None:
     settings = config_in(tmp_path, kind="slurm", python="/opt/nf/bin/python", account="lab").cluster
 

@@ -60,7 +60,7 @@ def test_a_session_level_run_starts_again_as_a_new_one(services: Services) -> No
 
     assert again.id > first.id
     assert (again.inputs_key, again.attempts, again.exclude_nodes, again.resources) == (first.inputs_key, 0, (), None)
-    assert again.reason == "asked for again"
+    assert again.reason == "asked for again by ada: mended"
     assert claim(services.state, again.id).number == 1
 
 

@@ -333,6 +333,13 @@ class TestDispatch:
 
         assert ids == (5, 1, 2)
 
+    def test_those_with_the_highest_priority_go_first_and_of_these_the_oldest(self) -> None:
+        first, last = replace(reconstruction(3), priority=10), replace(reconstruction(1), priority=-10)
+
+        ids, _ = dispatch(last, reconstruction(2), first)
+
+        assert ids == (3, 2)
+
     def test_a_limit_of_none_dispatches_nothing(self) -> None:
         registry = Registry(replace(item, max_concurrent=0) for item in BUILT_IN)
 

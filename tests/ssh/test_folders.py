@@ -103,6 +103,14 @@ def test_a_claim_is_revoked_unless_a_job_has_it(folders: Folders, tmp_path: Path
     assert not folders.revoke(str(tmp_path / "taken"))
 
 
+def test_many_claims_are_revoked_in_one_call_but_those_that_jobs_have(folders: Folders, tmp_path: Path) -> None:
+    names = [str(tmp_path / name) for name in ("new", "taken", "it's; (x)")]
+    (tmp_path / "taken").mkdir()
+    assert claim.take(tmp_path / "taken", "17")
+    assert folders.revoke_all(names) == {names[0], names[2]}
+    assert folders.revoke_all([]) == frozenset()
+
+
 def test_of_a_job_and_whoever_revokes_it_one_wins(ssh: SshFolders, tmp_path: Path) -> None:
     names = [tmp_path / f"nf-{number}" for number in range(6)]
     for folder in names:

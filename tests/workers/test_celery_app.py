@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.keys import WORKER_CONFIG_KEY
 from neuroflow.orchestrator.services import Services
 from neuroflow.workers import celery_app, tasks, workflow_tasks
-from neuroflow.workers.celery_app import create_celery_app, redis_priority
+from neuroflow.workers.celery_app import create_celery_app, message_priority, redis_priority
+from neuroflow.workers.dispatch import CeleryDispatcher
+from tests.chain.site import Site
+from tests.support.states import add_session, open_run
 
 
 @pytest.fixture
@@ -46,6 +50,14 @@ def test_priorities_run_the_other_way_round_on_redis(app: Celery) -> None:
     assert app.conf.broker_transport_options["queue_order_strategy"] == "priority"
     assert app.conf.broker_transport_options["priority_steps"] == list(range(10))
     assert app.conf.task_default_priority == redis_priority(5)
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [("bids", [5, 4, 3]), ("processing", [4, 3, 2]), ("heavy_processing", [2, 1, 1]), ("mine", [5, 4, 3])],
+)
+def test_the_hint_of_a_run_that_goes_first_overtakes_others_within_its_queue(queue: str, expected: list[int]) -> None:
+    assert [message_priority(queue, priority) for priority in (10, 0, -10)] == expected
 
 
 def test_nothing_is_redelivered_while_it_may_still_run(app: Celery) -> None:
@@ -128,3 +140,22 @@ def test_a_worker_starts_though_it_can_not_say_which_configuration_it_has(
     monkeypatch.setattr(celery_app, "get_celery_app", lambda: create_celery_app(config))
     celery_app._tell_configuration()  # there is no database
     assert not config.paths.state_dir.exists()
+
+
+def test_the_hints_of_runs_that_go_first_are_taken_out_of_their_queue_first(tmp_path: Path, redis_server: str) -> None:
+    services = Site(tmp_path / "site", {"redis": {"url": redis_server}}).services()
+    sessions = [add_session(services.state, subject) for subject in ("01", "02", "03")]
+    runs = [open_run(services.state, session) for session in sessions]
+    app = create_celery_app(services.config)
+    dispatcher = CeleryDispatcher(app, services.state)
+    taken = []
+    for run, priority in zip(runs, (-10, 0, 10), strict=True):
+        dispatcher.send([replace(run, priority=priority)], services.registry.get("bids_conversion"))
+    with app.connection_for_read() as connection, connection.SimpleQueue("bids") as queue:
+        for _ in runs:
+            message = queue.get(timeout=10)
+            taken.append(message.payload[0][0])
+            message.ack()
+    app.close()
+    services.database.close()
+    assert taken == [run.id for run in reversed(runs)]

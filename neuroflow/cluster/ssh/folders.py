@@ -53,6 +53,10 @@ class SshFolders:
         """Take the claim of a folder that no job has; False when one has."""
         return bool(self._call("revoke", folder=folder))
 
+    def revoke_all(self, folders: Sequence[str]) -> frozenset[str]:
+        """Take the claims of those of the folders that no job has, and return these."""
+        return frozenset(self._call("revoke_all", folders=list(folders))) if folders else frozenset()
+
     def fence(self, folders: Sequence[str]) -> None:
         """Forbid attempts to work from now on."""
         self._call("fence", folders=list(folders))
