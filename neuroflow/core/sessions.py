@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from neuroflow.core import records
 from neuroflow.core.audit import Audit, write_audit
 from neuroflow.core.scan import plan_scan
 from neuroflow.core.scan_store import read_stored, write_changes
-from neuroflow.core.store import DEFAULT_ACTOR, Store, alone
+from neuroflow.core.store import DEFAULT_ACTOR, IDS_PER_STATEMENT, Store, alone
 from neuroflow.domain import (
     FoundSession,
     KnownSession,
@@ -19,10 +20,12 @@ from neuroflow.domain import (
     SessionStatus,
     SubjectRecord,
 )
+from neuroflow.domain.near import one_slip_apart, zeros_apart
 from neuroflow.errors import NotFoundError
 from neuroflow.models import SessionRow, SubjectRow
 
-_LIST_HINT = "`neuroflow status` lists what there is"
+_LIST_HINT = "`neuroflow subject list` lists what there is"
+_MOST_GUESSES = 3
 
 
 class SessionState(Store):
@@ -61,8 +64,10 @@ class SessionState(Store):
         """
         with self._read() as session:
             row = session.execute(records.subjects().where(SubjectRow.label == label)).first()
+            near = _near(session, label) if row is None else []
         if row is None:
-            raise NotFoundError(f"there is no subject '{label}'", hint=_LIST_HINT)
+            guess = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+            raise NotFoundError(f"there is no subject '{label}'{guess}", hint=_LIST_HINT)
         return SubjectRecord(*row)
 
     def list_sessions(self, *, subject: str | None = None, status: SessionStatus | None = None) -> list[SessionRecord]:
@@ -119,3 +124,16 @@ class SessionState(Store):
                 write_audit(session, Audit(now, actor, event, "session", session_id, before, after, reason))
             row = session.execute(records.sessions().where(SessionRow.id == session_id)).one()
         return SessionRecord(*row)
+
+
+def _near(session: Session, label: str) -> list[str]:
+    """Return the labels of subjects that a person may have meant; each is looked up by its index, none are walked."""
+    for likely in (zeros_apart(label), one_slip_apart(label)):
+        found: list[str] = []
+        names = sorted(likely)
+        for start in range(0, len(names), IDS_PER_STATEMENT):
+            query = select(SubjectRow.label).where(SubjectRow.label.in_(names[start : start + IDS_PER_STATEMENT]))
+            found += session.scalars(query.order_by(SubjectRow.label))
+        if found:
+            return found[:_MOST_GUESSES]
+    return list(session.scalars(select(SubjectRow.label).where(func.lower(SubjectRow.label) == label.lower())))

@@ -10,20 +10,27 @@ from sqlalchemy.orm import Session
 from neuroflow.core import records
 from neuroflow.core.store import run_is_open
 from neuroflow.domain import ENDED_RUN_STATUSES, RunRecord, RunStatus, SessionRecord, Snapshot
-from neuroflow.models import RunRow
+from neuroflow.models import RunRow, SessionRow
 
 
-def read_snapshot(session: Session, now: datetime) -> Snapshot:
-    """Read all sessions, every open run, and the newest ended run of each pipeline and scope."""
+def read_snapshot(session: Session, now: datetime, *, subject_id: int | None = None) -> Snapshot:
+    """Read all sessions, every open run, and the newest ended run of each pipeline and scope; or a subject's alone."""
     withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)  # RunRecord.was_withdrawn, in SQL
     newest_ended = (
         select(func.max(RunRow.id))
         .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(withdrawn))
         .group_by(RunRow.pipeline, RunRow.scope)
     )
-    sessions = session.execute(records.sessions(with_series=False)).all()
-    open_runs = session.execute(records.runs().where(run_is_open())).all()
-    ended_runs = session.execute(records.runs(brief=True).where(RunRow.id.in_(newest_ended))).all()
+    of_sessions = records.sessions(with_series=False)
+    of_open, of_ended = records.runs().where(run_is_open()), records.runs(brief=True)
+    if subject_id is not None:
+        newest_ended = newest_ended.where(RunRow.subject_id == subject_id)
+        of_sessions = of_sessions.where(SessionRow.subject_id == subject_id)
+        # Nothing but its few runs is read, whatever the planner makes of the partial index on all open ones.
+        of_open, of_ended = (query.where(RunRow.subject_id == subject_id) for query in (of_open, of_ended))
+    sessions = session.execute(of_sessions).all()
+    open_runs = session.execute(of_open).all()
+    ended_runs = session.execute(of_ended.where(RunRow.id.in_(newest_ended))).all()
     return Snapshot(
         now=now,
         sessions=tuple(SessionRecord(*row) for row in sessions),

@@ -7,7 +7,7 @@ from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Seri
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content
 from neuroflow.domain.journal import JournalEntry, RunOrigin
 from neuroflow.domain.notices import DeliveryRecord, DeliveryStatus, Message, Notice, NoticeKind, Told
-from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
+from neuroflow.domain.planning import Line, RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
     AuditRecord,
@@ -67,6 +67,7 @@ __all__ = [
     "JournalEntry",
     "KnownSession",
     "Level",
+    "Line",
     "Message",
     "NodeFailure",
     "NodeGroup",

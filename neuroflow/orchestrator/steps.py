@@ -17,12 +17,10 @@ from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.scheduler import Plan, Wait, plan_runs
-from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.services import SCAN_KEY, Services
 from neuroflow.orchestrator.site import admission, array_size, ask_first
 
 log = structlog.get_logger(__name__)
-
-SCAN_KEY = "scan"
 
 
 class Dispatcher(Protocol):
