@@ -72,10 +72,10 @@ _UNITS = (
     (re.compile(r"mem", re.IGNORECASE), "memory"),
     (re.compile(r"gres", re.IGNORECASE), "GPUs or other devices"),
     (re.compile(r"submit", re.IGNORECASE), "submitted jobs"),
-    (re.compile(r"job", re.IGNORECASE), "jobs"),
     (re.compile(r"node", re.IGNORECASE), "nodes"),
     (re.compile(r"wall", re.IGNORECASE), "time"),
     (re.compile(r"billing", re.IGNORECASE), "billing units"),
+    (re.compile(r"job", re.IGNORECASE), "jobs"),  # last: most names end in `PerJob` or `JobsLimit`
 )
 _PER_JOB = re.compile(r"per(?:job|node)|WallDuration", re.IGNORECASE)
 

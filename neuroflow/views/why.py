@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,7 +36,7 @@ def why(services: Services, question: Question) -> Why:
     is_shown = partial(_is_asked, question=question, facts=facts)
     answers = Explainer(facts, is_shown).explain_all()
     shown = with_results([answer for place, answer in answers.items() if is_shown(place)], facts)
-    notes = [*facts.notes, *_about_run(question.run, answers)]
+    notes = [*facts.notes, *_about_run(question.run, answers), *_left_out(question, shown)]
     sessions = [one for one in facts.sessions.values() if question.session is None or one.id == question.session.id]
     return Why(
         at=facts.snapshot.now,
@@ -62,6 +63,18 @@ def _with_evidence(answer: PlaceAnswer, facts: Facts) -> PlaceAnswer:
     if answer.failure is None or not tried:
         return answer
     return replace(answer, failure=with_evidence(answer.failure, tried[-1], facts.services))
+
+
+def _left_out(question: Question, shown: Sequence[PlaceAnswer]) -> list[str]:
+    """Say where a session is no part of its subject's run."""
+    if question.session is None:
+        return []
+    scope = question.session.scope
+    return [
+        f"{scope} is no part of run {one.run} ({one.pipeline} of {one.scope}), which covers {', '.join(one.covers)}"
+        for one in shown
+        if one.covers and scope not in one.covers
+    ]
 
 
 def _about_run(run: RunRecord | None, answers: dict[Place, PlaceAnswer]) -> list[str]:

@@ -27,6 +27,8 @@ _TEXT_ENDINGS = (".txt", ".log", "")
 
 def with_evidence(failure: FailureAnswer, attempt: AttemptRecord, services: Services) -> FailureAnswer:
     """Add what an attempt's folder tells; where it can't be read, why not."""
+    if attempt.job_id is None and attempt.ended_at is not None:
+        return replace(failure, note=failure.note or "no job of it ever existed, and so no log")
     folders = services.folders(attempt.where)
     try:
         log, lines = _log(folders, attempt)
