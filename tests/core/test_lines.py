@@ -13,6 +13,10 @@ from tests.core.conftest import FakeClock
 from tests.support.states import FAILURE, GIVE_UP, add_session, end_run, found, open_run, submit
 
 
+def id_of(run: RunRecord) -> int:
+    return run.id
+
+
 def fail(state: StateManager, run: RunRecord, signature: str, *, decision: RetryDecision = GIVE_UP) -> None:
     attempt = submit(state, run.id)
     assert state.record_verdict(attempt.id, FAILURE, decision, None, signature=signature)
@@ -63,8 +67,10 @@ def test_a_subjects_snapshot_is_its_part_of_the_whole(state: StateManager) -> No
         open_run(state, session, key="k3")
     subject = state.get_subject("02")
     whole, part = state.snapshot(), state.snapshot_of(subject.id)
-    assert set(part.runs) == {run for run in whole.runs if run.subject_id == subject.id}
-    assert set(part.sessions) == {session for session in whole.sessions if session.subject_id == subject.id}
+    assert sorted(part.runs, key=id_of) == sorted(
+        (one for one in whole.runs if one.subject_id == subject.id), key=id_of
+    )
+    assert part.sessions == tuple(one for one in whole.sessions if one.subject_id == subject.id)
     assert (len(part.runs), len(part.sessions)) == (4, 2)
 
 
