@@ -40,7 +40,7 @@ def why_command(app: AppContext, words: tuple[str, ...], run_id: int | None, no_
     from dataclasses import replace
 
     from neuroflow.cli.why_output import write_why
-    from neuroflow.cli.why_words import read_question
+    from neuroflow.cli.why_question import read_question
     from neuroflow.views.why import why
 
     services = app.services()

@@ -22,6 +22,7 @@ _COLOURS = {
     "cancelled": "yellow",
     "retrying": "yellow",
 }
+_BY_SESSION = frozenset({"excluded", "invalid", "settling"})
 _INDENT = "  "
 _COMMAND = f"{_INDENT}   do: "
 
@@ -79,10 +80,10 @@ def _place(answer: PlaceAnswer) -> Iterator[Line]:
     if answer.failure is not None:
         yield from _failure(answer.failure)
     if len(answer.attempts) > 1 or answer.failure is not None:
-        told = answer.failure.message if answer.failure is not None else ""
         for attempt in answer.attempts:
-            yield from _attempt(attempt, told=told)
-    if answer.state != "completed":
+            yield from _attempt(attempt, failure=answer.failure)
+    # What comes next for a session stands with the session, above.
+    if answer.state != "completed" and not {cause.kind for cause in answer.causes} & _BY_SESSION:
         yield from _next(answer.next)
 
 
@@ -103,7 +104,7 @@ def _failure(failure: FailureAnswer) -> Iterator[Line]:
         yield f"{_INDENT}alike: {runs} failed so; {show} lists them, {again}", None
 
 
-def _attempt(attempt: AttemptAnswer, *, told: str) -> Iterator[Line]:
+def _attempt(attempt: AttemptAnswer, *, failure: FailureAnswer | None) -> Iterator[Line]:
     from neuroflow.views.why_words import request, short, span
 
     parts = [attempt.status if attempt.failure is None else str(attempt.failure)]
@@ -116,7 +117,10 @@ def _attempt(attempt: AttemptAnswer, *, told: str) -> Iterator[Line]:
     parts.append(attempt.changed or request(attempt.request))
     if attempt.failure is not None and not attempt.counted:
         parts.append("does not count")
-    message = f": {short(attempt.message)}" if attempt.message not in ("", told) else ""
+    is_told = failure is not None and (
+        attempt.message == failure.message or attempt.signature == failure.signature != ""
+    )
+    message = "" if is_told or not attempt.message else f": {short(attempt.message)}"
     yield f"{_INDENT}attempt {attempt.number}: {'; '.join(parts)}{message}", None
 
 

@@ -65,9 +65,11 @@ class SessionState(Store):
         with self._read() as session:
             row = session.execute(records.subjects().where(SubjectRow.label == label)).first()
             near = _near(session, label) if row is None else []
+            are_any = row is not None or session.scalar(select(SubjectRow.id).limit(1)) is not None
         if row is None:
             guess = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
-            raise NotFoundError(f"there is no subject '{label}'{guess}", hint=_LIST_HINT)
+            hint = _LIST_HINT if are_any else "none was found yet: `neuroflow scan` looks for them"
+            raise NotFoundError(f"there is no subject '{label}'{guess}", hint=hint)
         return SubjectRecord(*row)
 
     def list_sessions(self, *, subject: str | None = None, status: SessionStatus | None = None) -> list[SessionRecord]:

@@ -10,11 +10,10 @@ from neuroflow.orchestrator.lease import POLL_LEASE, lease
 from neuroflow.orchestrator.pace import poll_interval
 from neuroflow.orchestrator.reconcile import Poller, PollReport
 from neuroflow.orchestrator.record import Ended
+from neuroflow.orchestrator.services import POLL_KEY as POLL_KEY
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import refresh_site_limits, remember_queue
 
-# What the last look at the cluster found, and when the next one is due.
-POLL_KEY = "poll"
 _QUERIES = ("squeue", "sacct")
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SLURM_BUDGET = "slurm"
 # Which configuration the workers read when they started, as the last one of them said it.
 WORKER_CONFIG_KEY = "worker_config"
+# What the last look at the cluster found, and when the next one is due.
+POLL_KEY = "poll"
 # What the last scan found.
 SCAN_KEY = "scan"
 

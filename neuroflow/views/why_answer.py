@@ -44,6 +44,7 @@ class AttemptAnswer:
     counted: bool
     failure: FailureClass | None
     message: str
+    signature: str  # attempts that failed alike share it
     changed: str  # against the attempt before
 
 

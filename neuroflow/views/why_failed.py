@@ -30,6 +30,7 @@ def attempts_of(tried: list[AttemptRecord]) -> tuple[AttemptAnswer, ...]:
             counted=one.counted,
             failure=one.failure,
             message=one.message,
+            signature=one.signature,
             changed=changes(before, one),
         )
         for before, one in pairs

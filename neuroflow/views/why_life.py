@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from neuroflow.config.cron import next_time
-from neuroflow.orchestrator.rounds import POLL_KEY
-from neuroflow.orchestrator.services import SCAN_KEY, Services
+from neuroflow.orchestrator.services import POLL_KEY, SCAN_KEY, Services
 from neuroflow.views.why_answer import Life
 from neuroflow.views.why_words import moment, span
 
@@ -38,15 +37,23 @@ def life(services: Services, *, up: bool | None) -> Life:
     if services.workers_are_outdated():
         notes.append("the workers run with an older configuration: `neuroflow up` takes a new one on SIGHUP")
     notes += _full_disks(services)
-    next_poll = datetime.fromtimestamp(value["next_at"], UTC) if value.get("next_at") else None
     return Life(
         works=works,
         last_poll=last,
-        next_poll=max(next_poll or now, now) if works else None,
+        next_poll=_next_poll(services, value, now) if works else None,
         next_scan=_next_hour(now) if works and scan is not None else None,
         next_pass=next_time(services.config.workflow.schedule, now) if works else None,
         notes=tuple(notes),
     )
+
+
+def _next_poll(services: Services, value: dict[str, Any], now: datetime) -> datetime:
+    """Return when the jobs are asked for next: SLURM at a pace of its own, this machine at every look."""
+    if services.config.cluster.kind == "slurm":
+        due = float(value.get("next_at", 0.0))
+    else:
+        due = float(value.get("at", 0.0)) + services.config.cluster.poll_seconds
+    return max(datetime.fromtimestamp(due, UTC), now)
 
 
 def _silence(last: datetime | None, now: datetime, *, up: bool | None) -> list[str]:

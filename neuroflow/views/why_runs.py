@@ -9,7 +9,7 @@ from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.views.why_answer import Cause, Next
 from neuroflow.views.why_facts import Facts
 from neuroflow.views.why_failed import failure_of
-from neuroflow.views.why_said import Reasons, Said, at_next_look, held_until, not_running, of_run
+from neuroflow.views.why_said import Reasons, Said, at_next_look, at_next_poll, held_until, not_running, of_run
 from neuroflow.views.why_waiting import (
     HOLDS,
     causes_before_start,
@@ -30,10 +30,13 @@ def before_start(run: RunRecord, pipeline: Pipeline, facts: Facts) -> Said:
         summary = blocked or "it is the next to start"
         answer = of_run(run, "pending", summary, following, reasons=Reasons(causes))
         return Said(answer, f"which is not started (run {run.id}): {summary}", f"which is not started (run {run.id})")
-    summary = "; ".join(filter(None, (short(run.reason), blocked)))
-    answer = of_run(run, "retrying", summary, following, reasons=Reasons(causes, failure_of(run, facts)))
+    failure = failure_of(run, facts)
+    # The run's own reason tells of the wait as it was when it began.
+    told = short(run.reason) if failure is None else f"{failure.in_words}: {short(failure.message)}"
+    summary = "; ".join(filter(None, (told, blocked)))
+    answer = of_run(run, "retrying", summary, following, reasons=Reasons(causes, failure))
     clause = f"which is to be tried again (run {run.id})"
-    return Said(answer, f"{clause}: {short(run.reason)}", clause)
+    return Said(answer, f"{clause}: {told}", clause)
 
 
 def _start_of(run: RunRecord, pipeline: Pipeline, causes: tuple[Cause, ...], facts: Facts) -> Next:
@@ -47,7 +50,7 @@ def _start_of(run: RunRecord, pipeline: Pipeline, causes: tuple[Cause, ...], fac
         return not_running()
     until = max((cause.until for cause in causes if cause.until is not None), default=None)
     if until is not None:
-        return Next(f"neuroflow starts it then, at {moment(until)}", at=until)
+        return Next(f"neuroflow starts it at {moment(until)}", at=until)
     if "limit" in kinds:
         return Next("it starts when those in flight have ended, the oldest first")
     if kinds:
@@ -62,7 +65,7 @@ def submitting(run: RunRecord, pipeline: Pipeline, facts: Facts) -> Said:
     whom = attempt.where if attempt is not None else facts.services.where(pipeline)
     text = f"its job is being handed to {_named(whom)} since {moment(since)}"
     cause = Cause("submitting", f"{text}; should no answer come, the polls find out whether it exists", since=since)
-    answer = of_run(run, "queued", text, at_next_look(facts, "looks for it"), reasons=Reasons((cause,)))
+    answer = of_run(run, "queued", text, at_next_poll(facts, "looks for it"), reasons=Reasons((cause,)))
     return Said(answer, f"whose job is being submitted (run {run.id})", "whose job is being submitted")
 
 
@@ -96,7 +99,7 @@ def _start_of_job(run: RunRecord, attempt: AttemptRecord, causes: tuple[Cause, .
     if expected is not None:
         return Next(f"SLURM starts it, by its present plan at {moment(expected)}", at=expected)
     if causes[0].kind == "unknown":
-        return at_next_look(facts, "asks for it again")
+        return at_next_poll(facts, "asks for it again")
     return Next("SLURM starts it by itself, and neuroflow sees that at a poll", at=facts.life.next_poll)
 
 
@@ -105,7 +108,7 @@ def running(run: RunRecord, pipeline: Pipeline, facts: Facts) -> Said:
     attempt = facts.latest(run)
     lost = None if attempt is None else unknown_job(attempt, facts)
     if lost is not None:
-        following = at_next_look(facts, "asks for it again")
+        following = at_next_poll(facts, "asks for it again")
         answer = of_run(run, "running", lost.text, following, since=lost.since, reasons=Reasons((lost,)))
         return Said(answer, f"of which {lost.text}", f"whose job nobody knows (run {run.id})")
     began = (attempt.started_at if attempt is not None else None) or run.started_at or run.updated_at
@@ -119,7 +122,7 @@ def _end_of(attempt: AttemptRecord | None, began: datetime, facts: Facts) -> Nex
     if not facts.life.works:
         return not_running("its job goes on, but then ")
     if attempt is None:
-        return at_next_look(facts, "looks for its job")
+        return at_next_poll(facts, "looks for its job")
     limit = began + timedelta(minutes=attempt.resources.time_minutes)
     text = f"it ends by itself, at the latest at {moment(limit)} by its time limit; neuroflow sees that at a poll"
     return Next(text, at=facts.life.next_poll)

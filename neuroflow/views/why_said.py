@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from neuroflow.domain import RunRecord
 from neuroflow.orchestrator.scheduler import Place
 from neuroflow.views.why_answer import Cause, FailureAnswer, Next, PlaceAnswer
 from neuroflow.views.why_facts import Facts
-from neuroflow.views.why_words import moment
+from neuroflow.views.why_words import moment, span
 
 NOTHING = Next("nothing")
 
@@ -62,11 +62,20 @@ def of_place(place: Place, state: str, summary: str, following: Next, *, causes:
 
 
 def at_next_look(facts: Facts, what: str) -> Next:
-    """Return what neuroflow does when it looks at the jobs next."""
-    life = facts.life
-    if not life.works or life.next_poll is None:
+    """Return what neuroflow does when it looks at its database next, which is oftener than it asks SLURM."""
+    if not facts.life.works:
         return not_running()
-    return Next(f"neuroflow {what} when it looks next, at {moment(life.next_poll)}", at=life.next_poll)
+    seconds = facts.services.config.cluster.poll_seconds
+    at = facts.snapshot.now + timedelta(seconds=seconds)
+    return Next(f"neuroflow {what} when it looks next, within {span(seconds)}", at=at)
+
+
+def at_next_poll(facts: Facts, what: str) -> Next:
+    """Return what neuroflow does when it asks for its jobs next."""
+    at = facts.life.next_poll
+    if not facts.life.works or at is None:
+        return not_running()
+    return Next(f"neuroflow {what} at the next poll, at {moment(at)}", at=at)
 
 
 def held_until(pipeline: str, *, show: str = "") -> Next:

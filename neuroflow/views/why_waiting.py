@@ -53,7 +53,9 @@ def _retry_wait(run: RunRecord, facts: Facts) -> Cause | None:
     due = run.next_attempt_at
     if run.status is not RunStatus.RETRY_WAIT or due is None or due <= facts.snapshot.now:
         return None
-    asked = f", with {request(run.resources)}" if run.resources is not None else ""
+    before = facts.latest(run)
+    is_other = run.resources is not None and (before is None or run.resources != before.resources)
+    asked = f", with {request(run.resources)}" if is_other and run.resources is not None else ""
     in_time = span((due - facts.snapshot.now).total_seconds())
     return Cause(
         "retry", f"its next attempt is due at {moment(due)}, in {in_time}{asked}", since=run.updated_at, until=due

@@ -112,6 +112,11 @@ class TestGuesses:
         with pytest.raises(NotFoundError, match=r"no subject 'control'$"):
             state.get_subject("control")
 
+    def test_before_the_first_scan_that_is_the_hint(self, state: StateManager) -> None:
+        with pytest.raises(NotFoundError) as none:
+            state.get_subject("01")
+        assert "`neuroflow scan` looks for them" in none.value.hint
+
     def test_an_unknown_run_tells_which_there_are(self, state: StateManager) -> None:
         with pytest.raises(NotFoundError) as none:
             state.get_run(7)

@@ -94,8 +94,8 @@ def full_queue(cohort: Cohort) -> None:
 CASES: dict[Callable[[Cohort], None], tuple[str, list[str], str, str]] = {
     # how it came: state, causes, a part of the summary, a part of what comes next
     settling: ("waiting", ["settling"], "until 2026-03-01 13:00 UTC", "the scan at 2026-03-01 13:00 UTC"),
-    due: ("due", [], "about to be opened (it is the first)", "when it looks next, at 2026-03-01 12:01 UTC"),
-    next_to_start: ("pending", [], "it is the next to start", "at 2026-03-01 12:01 UTC"),
+    due: ("due", [], "about to be opened (it is the first)", "when it looks next, within 1 min"),
+    next_to_start: ("pending", [], "it is the next to start", "within 1 min"),
     behind_others: ("pending", ["limit"], "2 of 2 in flight (workflow.max_concurrent.bids_conversion), 1 b", "oldest"),
     none_allowed: ("pending", ["limit"], "workflow.max_concurrent.bids_conversion is 0", "is raised in the config"),
     paused: ("pending", ["paused"], "anna paused bids_conversion: new image on Monday", "until a person lets"),
