@@ -13,6 +13,8 @@ from neuroflow.views.why_words import moment, span
 
 # A site may call `neuroflow tick` every quarter of an hour, from a crontab.
 PATIENCE = timedelta(minutes=20)
+# After this long without a look, something may be wrong where nothing but such a crontab drives it.
+DOUBT = timedelta(minutes=3)
 _INTERVALS = 3
 _FULL_GB = 1.0
 _GB = 1e9
@@ -29,10 +31,15 @@ def life(services: Services, *, up: bool | None) -> Life:
     scan = services.state.get_value(SCAN_KEY)
     value: dict[str, Any] = {} if poll is None else dict(poll[0])
     last = None if not value.get("at") else datetime.fromtimestamp(value["at"], UTC)
-    interval = timedelta(seconds=float(value.get("interval_seconds") or services.config.cluster.poll_seconds))
+    interval = _interval(services, value)
     silent = last is None or now - last > max(_INTERVALS * interval, PATIENCE)
     works = not silent
     notes = [*_silence(last, now, up=up)] if silent else []
+    if last is not None and not silent and not up and now - last > max(_INTERVALS * interval, DOUBT):
+        notes.append(
+            f"the last look at the jobs was {span((now - last).total_seconds())} ago: unless `neuroflow up`, its "
+            "services, or a crontab with `neuroflow tick` run, nothing will happen"
+        )
     notes += [f"the last look at the jobs was not complete: {error}" for error in value.get("errors", [])[:3]]
     if services.workers_are_outdated():
         notes.append("the workers run with an older configuration: `neuroflow up` takes a new one on SIGHUP")
@@ -40,20 +47,18 @@ def life(services: Services, *, up: bool | None) -> Life:
     return Life(
         works=works,
         last_poll=last,
-        next_poll=_next_poll(services, value, now) if works else None,
+        next_poll=max(last + interval, now) if last is not None and works else None,
         next_scan=_next_hour(now) if works and scan is not None else None,
         next_pass=next_time(services.config.workflow.schedule, now) if works else None,
         notes=tuple(notes),
     )
 
 
-def _next_poll(services: Services, value: dict[str, Any], now: datetime) -> datetime:
-    """Return when the jobs are asked for next: SLURM at a pace of its own, this machine at every look."""
-    if services.config.cluster.kind == "slurm":
-        due = float(value.get("next_at", 0.0))
-    else:
-        due = float(value.get("at", 0.0)) + services.config.cluster.poll_seconds
-    return max(datetime.fromtimestamp(due, UTC), now)
+def _interval(services: Services, value: dict[str, Any]) -> timedelta:
+    """Return the time between two polls: SLURM is asked at a pace of its own, this machine at every look."""
+    base = services.config.cluster.poll_seconds
+    own = float(value.get("interval_seconds") or base)
+    return timedelta(seconds=own if services.config.cluster.kind == "slurm" else base)
 
 
 def _silence(last: datetime | None, now: datetime, *, up: bool | None) -> list[str]:

@@ -204,6 +204,14 @@ class TestWhoeverLooks:
         assert answer.pipelines[0].next.commands == ("neuroflow up",)
         assert not answer.life.works
 
+    def test_a_short_silence_is_doubted_unless_up_runs(self, cohort: Cohort) -> None:
+        next_to_start(cohort)
+        cohort.now += timedelta(minutes=7)
+        answer = cohort.ask(up=False)
+        assert "the last look at the jobs was 7 min ago: unless `neuroflow up`" in answer.life.notes[0]
+        assert answer.life.works
+        assert not cohort.ask(up=True).life.notes
+
     def test_one_that_runs_and_does_not_look(self, cohort: Cohort) -> None:
         next_to_start(cohort)
         cohort.now += timedelta(hours=2)
