@@ -30,6 +30,7 @@ from neuroflow.cli.status_command import status_command
 from neuroflow.cli.subject_commands import subject_group
 from neuroflow.cli.tick_command import tick_command
 from neuroflow.cli.up_command import up_command
+from neuroflow.cli.why_command import why_command
 from neuroflow.cli.worker_commands import run_group
 from neuroflow.cli.workflow_commands import workflow_group
 from neuroflow.errors import NeuroflowError
@@ -78,6 +79,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
         "neuroflow doctor                  # what is wrong with this site, and what mends it",
         "neuroflow up                      # run unattended",
         "neuroflow status                  # what is done, what waits, and why",
+        "neuroflow why sub-01              # why a subject stands as it does, and what comes next",
     ),
 )
 @click.option(
@@ -124,6 +126,7 @@ for _command in (
     subject_group,
     tick_command,
     up_command,
+    why_command,
     workflow_group,
 ):
     cli.add_command(_command)

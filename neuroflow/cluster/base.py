@@ -10,7 +10,7 @@ from neuroflow.cluster.local import LocalCluster
 from neuroflow.cluster.login_node import LoginNode
 from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.slurm import SlurmCluster
-from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
+from neuroflow.domain import AttemptRecord, QueueRow, Sighting, SiteLimits
 
 if TYPE_CHECKING:
     from neuroflow.cluster.transport import Transport
@@ -66,6 +66,14 @@ class Cluster(Protocol):
 
         Raises:
             ClusterError: when the cluster does not answer.
+        """
+        ...
+
+    def jobs(self, attempts: Sequence[AttemptRecord]) -> Mapping[str, QueueRow]:
+        """Ask for the jobs of a few attempts alone, in one call; by token, those that are listed.
+
+        Raises:
+            ClusterError: when the cluster does not answer in a few seconds.
         """
         ...
 

@@ -109,6 +109,10 @@ class LocalCluster:
         """Return None: nothing waits here."""
         return None
 
+    def jobs(self, attempts: Sequence[AttemptRecord]) -> dict[str, QueueRow]:
+        """Return nothing: no job of this machine waits."""
+        return {}
+
     def job_names(self) -> frozenset[str]:
         """Return no names: nothing waits here, and what runs has claimed its folder."""
         return frozenset()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import UTC, datetime
 
 from neuroflow.cluster.job_ids import job_ids
 from neuroflow.cluster.states import ENDED_STATES, job_state
@@ -26,6 +27,23 @@ def squeue_command(user: str) -> tuple[str, ...]:
         "all",
         "-u",
         user,
+        "-o",
+        SEPARATOR.join(_FIELDS),
+    )
+
+
+def jobs_command(ids: Collection[str]) -> tuple[str, ...]:
+    """Build the call that lists jobs by id, whoever's they are."""
+    return (
+        "env",
+        f"SLURM_TIME_FORMAT={_TIME_FORMAT}",
+        "squeue",
+        "-h",
+        "-r",
+        "-t",
+        "all",
+        "-j",
+        ",".join(sorted(ids)),
         "-o",
         SEPARATOR.join(_FIELDS),
     )
@@ -60,6 +78,12 @@ def parse_squeue(text: str) -> tuple[QueueRow, ...]:
 def is_listed(row: QueueRow | None) -> bool:
     """Tell whether squeue still counts a job among the living, or can't be understood about it."""
     return row is not None and row.state not in ENDED_STATES and row.state is not JobState.NOT_REPORTED
+
+
+def start_of(row: QueueRow) -> datetime | None:
+    """Return when a job began, or is expected to; None where SLURM does not say."""
+    stamp = _moment(row.start)
+    return None if stamp is None else datetime.fromtimestamp(stamp, UTC)
 
 
 def _moment(text: str) -> float | None:

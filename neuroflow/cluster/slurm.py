@@ -14,15 +14,15 @@ import structlog
 from neuroflow.cluster import claim, site_limits
 from neuroflow.cluster.fence import fence
 from neuroflow.cluster.job import payload
-from neuroflow.cluster.job_index import JobIndex
+from neuroflow.cluster.job_index import JobIndex, pick_queued
 from neuroflow.cluster.login_node import LoginNode, get_login_node
-from neuroflow.cluster.queue_query import is_listed
+from neuroflow.cluster.queue_query import is_listed, jobs_command, parse_squeue
 from neuroflow.cluster.repeat import idempotent_is_safe, repeated
 from neuroflow.cluster.request import ArrayRequest, JobRequest
 from neuroflow.cluster.submit import SlurmExecutor, check_folder, jobs_of, script_text
 from neuroflow.cluster.transport import Transport
 from neuroflow.cluster.witnesses import Witnesses
-from neuroflow.domain import AttemptRecord, Sighting, SiteLimits
+from neuroflow.domain import AttemptRecord, QueueRow, Sighting, SiteLimits
 from neuroflow.errors import ClusterError, CommandError, SubmissionRefused
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _ENDED = r"Invalid job id specified|already completing or completed"
 _NOT_THERE = re.compile(_ENDED, re.IGNORECASE)
 _NOT_OURS = re.compile(rf"{_ENDED}|Access/permission denied", re.IGNORECASE)
+
+# A person waits for the answer.
+_QUICK_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -172,6 +175,24 @@ class SlurmCluster:
     def job_names(self) -> frozenset[str]:
         """Return the names of the user's jobs that wait or run."""
         return frozenset(row.token for row in self._witnesses.queue_rows() if is_listed(row))
+
+    def jobs(self, attempts: Sequence[AttemptRecord]) -> dict[str, QueueRow]:
+        """Ask squeue, once, for the jobs of these attempts alone; by token, those that it lists.
+
+        Raises:
+            CommandError: when squeue does not answer in a few seconds.
+        """
+        ids = {attempt.job_id for attempt in attempts if attempt.job_id is not None}
+        if not ids:
+            return {}
+        timeout = min(self._settings.command_timeout_seconds, _QUICK_SECONDS)
+        answer = self._transport.run(jobs_command(ids), timeout=timeout)
+        # Of ids that it knows no more squeue says nothing, or, of a single one, that it is invalid.
+        if answer.exit_code != 0 and not _NOT_THERE.search(answer.stderr):
+            answer.check()
+        index = JobIndex(parse_squeue(answer.stdout))
+        found = {one.token: pick_queued(index.of(one), job_id=one.job_id, claimed=None) for one in attempts}
+        return {token: row for token, row in found.items() if row is not None}
 
     def site_limits(self) -> SiteLimits:
         """Ask SLURM what it takes, in six calls; a part that it does not answer is None."""

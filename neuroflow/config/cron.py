@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -12,6 +13,7 @@ _NAMES = {
     "month": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
     "day of week": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
 }
+_MOST_DAYS = 366 * 8 + 1  # 29 February may be eight years away, around 2100
 _LONGEST_NUMBER = 4  # digits; longer ones are typing errors, and Python refuses to read the very long
 
 
@@ -38,6 +40,24 @@ def normalise_cron(text: str) -> str:
     values = [_field(part, *span) for part, span in zip(fields, _RANGES, strict=True)]
     _check_days(text, days=values[2], months=values[3])
     return " ".join(fields)
+
+
+def next_time(text: str, after: datetime) -> datetime:
+    """Return the first moment after another one at which a cron string, one that was checked, is due; in UTC."""
+    minutes, hours, days, months, weekdays = (
+        _field(part, *span) for part, span in zip(text.split(), _RANGES, strict=True)
+    )
+    first = after.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    day = first.replace(hour=0, minute=0)
+    for _ in range(_MOST_DAYS):
+        # In cron, Sunday is 0.
+        if day.month in months and day.day in days and day.isoweekday() % 7 in weekdays:
+            times = (day.replace(hour=hour, minute=minute) for hour in sorted(hours) for minute in sorted(minutes))
+            due = next((time for time in times if time >= first), None)
+            if due is not None:
+                return due
+        day += timedelta(days=1)
+    raise ValueError(f"{text!r} is never due")
 
 
 def _check_days(text: str, *, days: set[int], months: set[int]) -> None:

@@ -82,6 +82,16 @@ class AttemptState(Store):
                     cpus.setdefault(row.pipeline, row.resources.cpus)
         return {name: Spent(len(values), median(values), cpus[name]) for name, values in hours.items()}
 
+    def attempts_of_all(self, run_ids: Collection[int]) -> dict[int, list[AttemptRecord]]:
+        """Return the attempts of several runs, first to last, by run."""
+        ids = sorted(set(run_ids))
+        found: dict[int, list[AttemptRecord]] = {run_id: [] for run_id in ids}
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            query = records.attempts().where(AttemptRow.run_id.in_(ids[start : start + IDS_PER_STATEMENT]))
+            for attempt in self._attempts(query.order_by(AttemptRow.run_id, AttemptRow.number)):
+                found[attempt.run_id].append(attempt)
+        return found
+
     def latest_attempt(self, run_id: int) -> AttemptRecord | None:
         """Return a run's last attempt, None before the first."""
         query = records.attempts().where(AttemptRow.run_id == run_id).order_by(AttemptRow.number.desc()).limit(1)

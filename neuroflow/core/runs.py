@@ -242,5 +242,14 @@ def read_run(session: Session, run_id: int) -> RunRecord:
     """
     row = session.execute(records.run_by_id(), {"run_id": run_id}).first()
     if row is None:
-        raise NotFoundError(f"there is no run {run_id}")
+        raise NotFoundError(f"there is no run {run_id}", hint=_run_hint(session))
     return RunRecord(*row)
+
+
+def _run_hint(session: Session) -> str:
+    # One by one: SQLite reads the whole table for both at once.
+    first, last = (session.scalar(select(end(RunRow.id))) for end in (func.min, func.max))
+    if last is None:
+        return "there are no runs yet: `neuroflow status` tells what is found, and what waits"
+    known = f"the first is {first}, the newest {last}" if first != last else f"the only one is {last}"
+    return f"{known}; `neuroflow runs list` lists them"

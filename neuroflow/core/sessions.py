@@ -20,10 +20,12 @@ from neuroflow.domain import (
     SessionStatus,
     SubjectRecord,
 )
+from neuroflow.domain.near import one_slip_apart, zeros_apart
 from neuroflow.errors import NotFoundError
 from neuroflow.models import SessionRow, SubjectRow
 
-_LIST_HINT = "`neuroflow status` lists what there is"
+_LIST_HINT = "`neuroflow subject list` lists what there is"
+_MOST_GUESSES = 3
 
 
 class SessionState(Store):
@@ -75,8 +77,12 @@ class SessionState(Store):
         """
         with self._read() as session:
             row = session.execute(records.subjects().where(SubjectRow.label == label)).first()
+            near = _near(session, label) if row is None else []
+            are_any = row is not None or session.scalar(select(SubjectRow.id).limit(1)) is not None
         if row is None:
-            raise NotFoundError(f"there is no subject '{label}'", hint=_LIST_HINT)
+            guess = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+            hint = _LIST_HINT if are_any else "none was found yet: `neuroflow scan` looks for them"
+            raise NotFoundError(f"there is no subject '{label}'{guess}", hint=hint)
         return SubjectRecord(*row)
 
     def list_sessions(
@@ -153,3 +159,15 @@ def _statuses(session: Session, session_ids: Collection[int]) -> dict[int, Sessi
     if missing:
         raise NotFoundError(f"there is no session with the id {missing[0]}", hint=_LIST_HINT)
     return found
+
+
+def _near(session: Session, label: str) -> list[str]:
+    """Return the labels of subjects that a person may have meant; each is looked up by its index, none are walked."""
+    for likely in (zeros_apart(label), one_slip_apart(label)):
+        found: list[str] = []
+        for names in in_chunks(sorted(likely)):
+            query = select(SubjectRow.label).where(SubjectRow.label.in_(names))
+            found += session.scalars(query.order_by(SubjectRow.label))
+        if found:
+            return found[:_MOST_GUESSES]
+    return list(session.scalars(select(SubjectRow.label).where(func.lower(SubjectRow.label) == label.lower())))

@@ -10,6 +10,7 @@ from neuroflow.core.deliveries import DeliveryState
 from neuroflow.core.failures import FailureState
 from neuroflow.core.holds import HoldState
 from neuroflow.core.images import ImageState
+from neuroflow.core.lines import LineState
 from neuroflow.core.notices import NoticeState
 from neuroflow.core.priorities import PriorityState
 from neuroflow.core.reruns import RerunState
@@ -41,6 +42,7 @@ class StateManager(
     FailureState,
     HoldState,
     ImageState,
+    LineState,
     ServiceState,
     CallState,
     TallyState,

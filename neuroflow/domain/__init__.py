@@ -8,7 +8,7 @@ from neuroflow.domain.hands import Change, RerunRequest, RunFilter, Scopes, Spen
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content, told
 from neuroflow.domain.journal import JournalEntry, RunOrigin
 from neuroflow.domain.notices import DeliveryRecord, DeliveryStatus, Message, Notice, NoticeKind, Told
-from neuroflow.domain.planning import RetryDecision, RunProposal, Snapshot
+from neuroflow.domain.planning import Line, RetryDecision, RunProposal, Snapshot
 from neuroflow.domain.records import (
     AttemptRecord,
     AuditRecord,
@@ -69,6 +69,7 @@ __all__ = [
     "JournalEntry",
     "KnownSession",
     "Level",
+    "Line",
     "Message",
     "NodeFailure",
     "NodeGroup",

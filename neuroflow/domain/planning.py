@@ -20,6 +20,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Where a run stands among its pipeline's runs that want to start."""
+
+    in_flight: int
+    queued: int  # handed to the workers, not taken up yet
+    before: int  # due, and older
+
+
+@dataclass(frozen=True)
 class RunProposal:
     """A run that should exist."""
 

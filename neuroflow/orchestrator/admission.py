@@ -48,17 +48,22 @@ class Admission:
         try:
             self.places.of(pipeline, request)
         except PlacementError as error:
-            return (
-                (str(error), WaitKind.PARTITION) if error.transient else None
-            )  # one for good is told by the failure of the run
-        reservation = self._in_the_way(pipeline, request)
-        if reservation is None or self.shortened(pipeline, request) != request:
+            # One for good is told by the failure of the run.
+            return (str(error), WaitKind.PARTITION) if error.transient else None
+        reservation = self.maintenance_of(run, pipeline)
+        if reservation is None:
             return None
         reason = (
             f"maintenance '{reservation.name}' begins at {reservation.start:%Y-%m-%d %H:%M} UTC, and a job of "
             f"{request.time_minutes} min could not end before; it is submitted after {reservation.end:%Y-%m-%d %H:%M}"
         )
         return reason, WaitKind.MAINTENANCE
+
+    def maintenance_of(self, run: RunRecord, pipeline: Pipeline) -> Reservation | None:
+        """Return the maintenance whose end a run waits for; None for one that may be short enough to end before."""
+        request = run.resources or pipeline.resources
+        reservation = self._in_the_way(pipeline, request)
+        return None if self.shortened(pipeline, request) != request else reservation
 
     def shortened(self, pipeline: Pipeline, request: Resources) -> Resources:
         """Return a request with the time that is left before a maintenance, where the pipeline may be that short."""

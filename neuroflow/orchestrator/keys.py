@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # What the last look at the cluster found, and when the next one is due.
 POLL_KEY = "poll"
+# What the last scan found.
+SCAN_KEY = "scan"
 # The last backup that was taken, by whomever.
 BACKUP_KEY = "backup"
 # Which configuration the workers read when they started, as the last one of them said it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -54,12 +55,12 @@ class Plan:
     blocked: tuple[Wait, ...] = field(default=(), compare=False)
 
 
-def plan_runs(snapshot: Snapshot, registry: Registry) -> Plan:
-    """Compare what exists with what should exist, for every pipeline and scope."""
-    return _Planner(snapshot, registry).plan()
+Place = tuple[str, str]  # a pipeline's name, and a scope
 
 
-class _Kind(Enum):
+class Kind(Enum):
+    """How a pipeline stands for a scope."""
+
     CURRENT = auto()  # completed over the present inputs
     COMING = auto()  # open, proposed, or about to be
     SETTLING = auto()  # its files still arrive
@@ -68,15 +69,31 @@ class _Kind(Enum):
 
 
 @dataclass(frozen=True)
-class _Standing:
-    kind: _Kind
+class Standing:
+    """How a pipeline stands for a scope, with the run that says so, or what that depends on."""
+
+    kind: Kind
     reason: str = ""
     run: RunRecord | None = None
     waits_for: WaitKind = WaitKind.UPSTREAM
     about: str = ""
+    upon: tuple[Place, ...] = ()  # what has to change before this does
 
     def wait(self, pipeline: str, scope: str, kind: WaitKind) -> Wait:
+        """Return what is told of a scope that waits so."""
         return Wait(pipeline, scope, self.reason, kind, self.about)
+
+
+def plan_runs(snapshot: Snapshot, registry: Registry) -> Plan:
+    """Compare what exists with what should exist, for every pipeline and scope."""
+    return _Planner(snapshot, registry).plan()
+
+
+def standings(snapshot: Snapshot, registry: Registry) -> Mapping[Place, Standing]:
+    """Return how every pipeline stands for every scope; a subject depends on no other, and may be asked for alone."""
+    planner = _Planner(snapshot, registry)
+    planner.plan()
+    return planner.standings
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,7 @@ class _Planner:
     snapshot: Snapshot
     registry: Registry
     newest: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
-    standings: dict[tuple[str, str], _Standing] = field(default_factory=dict)
+    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
     open_by_subject: dict[int, list[RunRecord]] = field(default_factory=lambda: defaultdict(list))
     sessions: dict[int, list[SessionRecord]] = field(default_factory=lambda: defaultdict(list))
     proposals: list[RunProposal] = field(default_factory=list)
@@ -114,12 +131,12 @@ class _Planner:
                 self._note_wait(pipeline, scope, standing)
         return Plan(tuple(self.proposals), tuple(self.withdrawals), tuple(self.waits), tuple(self.blocked))
 
-    def _note_wait(self, pipeline: Pipeline, scope: _Scope, standing: _Standing) -> None:
+    def _note_wait(self, pipeline: Pipeline, scope: _Scope, standing: Standing) -> None:
         if standing.run is not None or not standing.reason:
             return
-        if standing.kind is _Kind.SETTLING:
+        if standing.kind is Kind.SETTLING:
             self.waits.append(standing.wait(pipeline.name, scope.name, WaitKind.SETTLING))
-        elif standing.kind is _Kind.COMING:
+        elif standing.kind is Kind.COMING:
             self.waits.append(standing.wait(pipeline.name, scope.name, standing.waits_for))
         elif pipeline.enabled and self._may_start(scope):
             self.blocked.append(standing.wait(pipeline.name, scope.name, WaitKind.BLOCKED))
@@ -151,37 +168,33 @@ class _Planner:
             _Scope(f"sub-{sessions[0].subject}", subject_id, None) for subject_id, sessions in self.sessions.items()
         ]
 
-    def _assess(self, pipeline: Pipeline, scope: _Scope) -> _Standing:
+    def _assess(self, pipeline: Pipeline, scope: _Scope) -> Standing:
         newest = self.newest.get((pipeline.name, scope.name))
         if not pipeline.enabled and (scope.session is None or scope.session.status is SessionStatus.READY):
             done = newest is not None and newest.status is RunStatus.COMPLETED and not newest.superseded
-            return (
-                _Standing(_Kind.CURRENT, run=newest)
-                if done
-                else _Standing(_Kind.ABSENT, f"{pipeline.name} is disabled")
-            )
+            return Standing(Kind.CURRENT, run=newest) if done else Standing(Kind.ABSENT, f"{pipeline.name} is disabled")
         if newest is not None and newest.status in IN_FLIGHT_RUN_STATUSES:
-            return _Standing(_Kind.COMING, f"{pipeline.name} is {newest.status}", newest)
+            return Standing(Kind.COMING, f"{pipeline.name} is {newest.status}", newest)
         key = self._wanted_key(pipeline, scope, newest)
-        if isinstance(key, _Standing):
+        if isinstance(key, Standing):
             return self._without_inputs(newest, key)
         if newest is not None and newest.status in OPEN_RUN_STATUSES:
             if newest.inputs_key == key:
-                return _Standing(_Kind.COMING, f"{pipeline.name} is {newest.status}", newest)
+                return Standing(Kind.COMING, f"{pipeline.name} is {newest.status}", newest)
             return self._withdraw(newest, "its inputs changed before it started")
         if newest is not None and not newest.superseded and self._covers(newest, key):
-            kind = _Kind.CURRENT if newest.status is RunStatus.COMPLETED else _Kind.BLOCKED
-            return _Standing(kind, f"{pipeline.name} {newest.status}: {newest.reason}", newest)
+            kind = Kind.CURRENT if newest.status is RunStatus.COMPLETED else Kind.BLOCKED
+            return Standing(kind, f"{pipeline.name} {newest.status}: {newest.reason}", newest)
         return self._propose(pipeline, scope, key, newest)
 
-    def _without_inputs(self, newest: RunRecord | None, standing: _Standing) -> _Standing:
+    def _without_inputs(self, newest: RunRecord | None, standing: Standing) -> Standing:
         if newest is not None and newest.status in WITHDRAWABLE:
             return self._withdraw(newest, standing.reason)
         return standing
 
-    def _withdraw(self, run: RunRecord, reason: str) -> _Standing:
+    def _withdraw(self, run: RunRecord, reason: str) -> Standing:
         self.withdrawals.append(Withdrawal(run.id, reason))
-        return _Standing(_Kind.COMING, f"{run.pipeline} is opened again: {reason}")
+        return Standing(Kind.COMING, f"{run.pipeline} is opened again: {reason}")
 
     @staticmethod
     def _covers(run: RunRecord, key: str) -> bool:
@@ -192,21 +205,21 @@ class _Planner:
         """
         if run.inputs_key == key:
             return True
-        had, wanted = _input_ids(run.inputs_key), _input_ids(key)
+        had, wanted = input_ids(run.inputs_key), input_ids(key)
         return run.status is RunStatus.COMPLETED and bool(wanted) and wanted < had
 
-    def _propose(self, pipeline: Pipeline, scope: _Scope, key: str, newest: RunRecord | None) -> _Standing:
+    def _propose(self, pipeline: Pipeline, scope: _Scope, key: str, newest: RunRecord | None) -> Standing:
         readers = self._readers(pipeline, scope)
         if readers:  # those that have not started are withdrawn when their own pipeline is looked at
             named = ", ".join(sorted(f"{run.pipeline} of {run.scope}" for run in readers))
-            reason = f"waits until the previous results are no longer read by {named}"
             about = "waits until the previous results are no longer read"
-            return _Standing(_Kind.COMING, reason, waits_for=WaitKind.READERS, about=about)
+            upon = tuple(sorted((run.pipeline, run.scope) for run in readers))
+            return Standing(Kind.COMING, f"{about} by {named}", waits_for=WaitKind.READERS, about=about, upon=upon)
         reason = "first run" if newest is None else "asked for again" if newest.superseded else "its inputs changed"
         self.proposals.append(
             RunProposal(pipeline.name, pipeline.level, scope.name, scope.subject_id, scope.session_id, key, reason)
         )
-        return _Standing(_Kind.COMING)
+        return Standing(Kind.COMING)
 
     def _readers(self, pipeline: Pipeline, scope: _Scope) -> list[RunRecord]:
         """Open downstream runs that read what this scope's run would replace."""
@@ -217,11 +230,11 @@ class _Planner:
             if run.pipeline in names and (scope.session_id is None or run.session_id in (None, scope.session_id))
         ]
 
-    def _wanted_key(self, pipeline: Pipeline, scope: _Scope, newest: RunRecord | None) -> str | _Standing:
+    def _wanted_key(self, pipeline: Pipeline, scope: _Scope, newest: RunRecord | None) -> str | Standing:
         if scope.session is not None and scope.session.status is not SessionStatus.READY:
-            kind = _Kind.SETTLING if scope.session.status is SessionStatus.SETTLING else _Kind.ABSENT
+            kind = Kind.SETTLING if scope.session.status is SessionStatus.SETTLING else Kind.ABSENT
             about = f"the session is {scope.session.status}"
-            return _Standing(kind, f"{about}: {scope.session.status_reason}", about=about)
+            return Standing(kind, f"{about}: {scope.session.status_reason}", about=about)
         if not pipeline.depends_on:
             return self._source_key(scope)
         parts = []
@@ -232,81 +245,90 @@ class _Planner:
                 if pipeline.level is Level.SUBJECT and upstream.level is Level.SESSION
                 else self._inherited(upstream, scope)
             )
-            if isinstance(part, _Standing):
+            if isinstance(part, Standing):
                 return part
             parts.append(part)
         return ";".join(parts)
 
-    def _source_key(self, scope: _Scope) -> str | _Standing:
+    def _source_key(self, scope: _Scope) -> str | Standing:
         if scope.session is not None:
             return f"dicom:{scope.session.fingerprint}"
         ready = [item for item in self.sessions[scope.subject_id] if item.status is SessionStatus.READY]
         return (
             "dicom:" + "+".join(item.fingerprint for item in ready)
             if ready
-            else _Standing(_Kind.ABSENT, "no session is ready")
+            else Standing(Kind.ABSENT, "no session is ready")
         )
 
-    def _gathered(self, upstream: Pipeline, scope: _Scope, newest: RunRecord | None) -> str | _Standing:
+    def _gathered(self, upstream: Pipeline, scope: _Scope, newest: RunRecord | None) -> str | Standing:
         """Return the key of all of a subject's sessions, or why it can't be made yet."""
         standings = {
             session.scope: self.standings[upstream.name, session.scope] for session in self.sessions[scope.subject_id]
         }
-        for name, standing in standings.items():
-            if standing.kind is _Kind.COMING:
-                return _waits_for(upstream, name)
+        coming = [name for name, standing in standings.items() if standing.kind is Kind.COMING]
+        if coming:
+            return _waits_for(upstream, coming)
         ids = sorted(
-            standing.run.id for standing in standings.values() if standing.kind is _Kind.CURRENT and standing.run
+            standing.run.id for standing in standings.values() if standing.kind is Kind.CURRENT and standing.run
         )
         key = f"{upstream.name}:{','.join(map(str, ids))}"
-        settling = [name for name, standing in standings.items() if standing.kind is _Kind.SETTLING]
+        settling = [name for name, standing in standings.items() if standing.kind is Kind.SETTLING]
+        upon = tuple((upstream.name, name) for name in settling or standings)
         done = newest is not None and newest.status is RunStatus.COMPLETED and not newest.superseded
         if settling and not (ids and done and newest is not None and self._covers(newest, key)):
             reason = f"waits for {', '.join(settling)}, whose files still arrive"
             about = "waits for sessions whose files still arrive"
-            return _Standing(_Kind.COMING, reason, waits_for=WaitKind.SETTLING, about=about)
+            return Standing(Kind.COMING, reason, waits_for=WaitKind.SETTLING, about=about, upon=upon)
         if not ids:
-            return _Standing(_Kind.ABSENT, f"no session has passed {upstream.name}")
+            return Standing(Kind.ABSENT, f"no session has passed {upstream.name}", upon=upon)
         return key
 
-    def _inherited(self, upstream: Pipeline, scope: _Scope) -> str | _Standing:
+    def _inherited(self, upstream: Pipeline, scope: _Scope) -> str | Standing:
         """Return the key of one upstream run, of the same scope or of the session's subject."""
         if upstream.level is Level.SUBJECT and scope.session is not None:
             name = f"sub-{scope.session.subject}"
         else:
             name = scope.name
+        upon = ((upstream.name, name),)
         standing = self.standings[upstream.name, name]
-        if standing.kind is _Kind.COMING:
-            return _waits_for(upstream, name)
-        if standing.kind is not _Kind.CURRENT or standing.run is None:
+        if standing.kind is Kind.COMING:
+            return _waits_for(upstream, [name])
+        if standing.kind is not Kind.CURRENT or standing.run is None:
             about = _blocked_by(upstream, standing)
-            return _Standing(_Kind.ABSENT, f"{upstream.name} of {name}: {standing.reason}", about=about)
+            return Standing(Kind.ABSENT, f"{upstream.name} of {name}: {standing.reason}", about=about, upon=upon)
         if scope.session is not None and not self._was_part(upstream, standing.run, scope.session):
+            sources = tuple((source, scope.session.scope) for source in self._sources(upstream))
             about = f"the session was not part of the run of {upstream.name}"
-            return _Standing(_Kind.ABSENT, f"{about.replace('the run of ', '')} run {standing.run.id}", about=about)
+            reason = f"the session was not part of {upstream.name} run {standing.run.id}"
+            return Standing(Kind.ABSENT, reason, about=about, upon=sources)
         return f"{upstream.name}:{standing.run.id}"
 
     def _was_part(self, upstream: Pipeline, run: RunRecord, session: SessionRecord) -> bool:
         if upstream.level is not Level.SUBJECT:
             return True
-        ids = _input_ids(run.inputs_key)
-        sources = [name for name in upstream.depends_on if self.registry.get(name).level is Level.SESSION]
-        runs = [self.standings[name, session.scope].run for name in sources]
+        ids = input_ids(run.inputs_key)
+        runs = [self.standings[name, session.scope].run for name in self._sources(upstream)]
         return all(source is not None and f"{source.pipeline}:{source.id}" in ids for source in runs)
 
+    def _sources(self, upstream: Pipeline) -> list[str]:
+        """Return the pipelines whose runs of single sessions a subject's run is made of."""
+        return [name for name in upstream.depends_on if self.registry.get(name).level is Level.SESSION]
 
-def _waits_for(upstream: Pipeline, scope: str) -> _Standing:
-    return _Standing(_Kind.COMING, f"waits for {upstream.name} of {scope}", about=f"waits for {upstream.name}")
+
+def _waits_for(upstream: Pipeline, scopes: Sequence[str]) -> Standing:
+    upon = tuple((upstream.name, scope) for scope in scopes)
+    reason = f"waits for {upstream.name} of {scopes[0]}"
+    return Standing(Kind.COMING, reason, about=f"waits for {upstream.name}", upon=upon)
 
 
-def _blocked_by(upstream: Pipeline, standing: _Standing) -> str:
+def _blocked_by(upstream: Pipeline, standing: Standing) -> str:
     """Say in words that fit every scope why what an upstream pipeline left can't be worked on."""
     if standing.run is not None:
         return f"{upstream.name} {standing.run.status}"
     return standing.about or standing.reason
 
 
-def _input_ids(key: str) -> frozenset[str]:
+def input_ids(key: str) -> frozenset[str]:
     """Split an inputs key such as `bids_conversion:3,7` into `{bids_conversion:3, bids_conversion:7}`."""
     found = set()
     for part in key.split(";"):

@@ -99,9 +99,14 @@ def error_text(verdict: Verdict, stderr_tail: str) -> str:
 
 def telling_line(text: str) -> str:
     """Return the last line that speaks of an error, or else the last one."""
-    lines = [line for raw in _lines(text) if (line := _ANSI.sub("", raw).strip())]
+    lines = meaningful_lines(text)
     telling = (line for line in reversed(lines) if _TELLING.search(line) and not _NOT_TELLING.search(line))
     return next(telling, lines[-1] if lines else "")
+
+
+def meaningful_lines(text: str) -> list[str]:
+    """Return the lines that say something, without a terminal's colours."""
+    return [line for raw in _lines(text) if (line := _ANSI.sub("", raw).strip())]
 
 
 def _lines(text: str) -> list[str]:

@@ -13,6 +13,7 @@ import structlog
 from neuroflow.discovery.scanner import SessionScanner
 from neuroflow.domain import RunRecord, RunStatus, ScanOutcome
 from neuroflow.orchestrator.dispatch import choose_dispatch
+from neuroflow.orchestrator.keys import SCAN_KEY
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.registry import Pipeline
@@ -22,8 +23,6 @@ from neuroflow.orchestrator.site import admission, array_size, ask_first
 from neuroflow.orchestrator.waits import remember_waits
 
 log = structlog.get_logger(__name__)
-
-SCAN_KEY = "scan"
 
 
 class Dispatcher(Protocol):

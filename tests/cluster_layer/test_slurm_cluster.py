@@ -14,7 +14,7 @@ import pytest
 from neuroflow.cluster import claim
 from neuroflow.cluster.folders import FileLook, LocalFolders
 from neuroflow.cluster.login_node import LoginNode
-from neuroflow.cluster.queue_query import squeue_command
+from neuroflow.cluster.queue_query import jobs_command, squeue_command
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.verdict import judge
 from neuroflow.domain import AttemptRecord, AttemptStatus, JobState, VerdictKind
@@ -452,3 +452,31 @@ def test_an_attempt_is_revoked_once_and_not_under_a_job(tmp_path: Path) -> None:
     (tmp_path / "u").mkdir()
     claim.take(tmp_path / "u", "17")
     assert not cluster.revoke(other)
+
+
+class TestTheJobsOfAFew:
+    def test_they_are_asked_for_by_id_in_one_call(self, tmp_path: Path) -> None:
+        transport = FakeTransport(squeue=squeue_line("17", "PENDING", "nf-1"))
+        waiting = [attempt(), attempt(token="nf-2", job_id="4_7", array_token="a-1", array_index=7)]
+        found = cluster_with(tmp_path, transport).jobs(waiting)
+        assert list(found) == ["nf-1"]
+        assert transport.calls == [jobs_command({"17", "4_7"})]
+        assert "17,4_7" in transport.calls[0]
+
+    def test_an_id_that_was_given_out_again_speaks_for_nobody(self, tmp_path: Path) -> None:
+        transport = FakeTransport(squeue=squeue_line("17", "RUNNING", "somebody-elses"))
+        assert cluster_with(tmp_path, transport).jobs([attempt()]) == {}
+
+    def test_one_that_squeue_has_forgotten_is_left_out(self, tmp_path: Path) -> None:
+        answer = ended(1, stderr="slurm_load_jobs error: Invalid job id specified\n")
+        assert cluster_with(tmp_path, FakeTransport(squeue=answer)).jobs([attempt()]) == {}
+
+    def test_without_an_id_nothing_is_asked(self, tmp_path: Path) -> None:
+        transport = FakeTransport(squeue="")
+        assert cluster_with(tmp_path, transport).jobs([attempt(job_id=None)]) == {}
+        assert transport.calls == []
+
+    @pytest.mark.parametrize("answer", [hung(), ended(1, stderr="Unable to contact slurm controller")])
+    def test_a_silent_squeue_is_an_error(self, tmp_path: Path, answer: Answer) -> None:
+        with pytest.raises(CommandError):
+            cluster_with(tmp_path, FakeTransport(squeue=answer)).jobs([attempt()])

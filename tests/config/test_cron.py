@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from celery.schedules import crontab
 
-from neuroflow.config.cron import normalise_cron
+from neuroflow.config.cron import next_time, normalise_cron
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,19 @@ def test_good_strings_are_normalised_and_celery_takes_them(text: str, expected: 
 def test_bad_strings_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"cron|is no|restricts|never run"):
         normalise_cron(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0 2 */3 * *", "*/15 * * * *", "30 6 * * mon-fri", "0 0 29 feb *", "5,50 8-10 1 1,7 *", "0 12 * * 0"]
+)
+@pytest.mark.parametrize("hours", [0, 7, 30, 24 * 31, 24 * 400])
+def test_the_next_time_is_celerys(text: str, hours: int) -> None:
+    now = datetime(2026, 2, 27, 23, 59, 30, tzinfo=UTC) + timedelta(hours=hours)
+    schedule = crontab.from_string(text)
+    schedule.nowfun = lambda: now
+    assert next_time(text, now) == now + schedule.remaining_estimate(now)
+
+
+def test_a_moment_that_is_due_itself_is_not_the_next_one() -> None:
+    noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    assert next_time("0 12 * * *", noon) == noon + timedelta(days=1)
