@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
 from neuroflow.domain import (
     IN_FLIGHT_RUN_STATUSES,
@@ -54,12 +54,53 @@ def plan_runs(snapshot: Snapshot, registry: Registry) -> Plan:
     return _Planner(snapshot, registry).plan()
 
 
+class Standing(StrEnum):
+    """How a pipeline stands for a session."""
+
+    CURRENT = "current"  # completed over the present inputs
+    COMING = "coming"  # open, to be opened, or waiting for something that is
+    BLOCKED = "blocked"  # failed or cancelled over the present inputs
+    ABSENT = "absent"  # nothing to do: excluded, invalid, disabled, or nothing upstream
+
+
+@dataclass(frozen=True)
+class SessionResult:
+    """How one pipeline stands for one session, at whichever level it runs."""
+
+    session: SessionRecord
+    pipeline: str
+    standing: Standing
+    reason: str
+    run: RunRecord | None  # that was completed, failed or is open; None where there is none over the present inputs
+
+
+def session_results(snapshot: Snapshot, registry: Registry) -> list[SessionResult]:
+    """Return how every pipeline stands for every session, sessions by label, pipelines in their order."""
+    planner = _Planner(snapshot, registry)
+    planner.plan()
+    return [
+        planner.result(pipeline, session)
+        for sessions in planner.sessions.values()
+        for session in sessions
+        for pipeline in registry
+    ]
+
+
 class _Kind(Enum):
     CURRENT = auto()  # completed over the present inputs
     COMING = auto()  # open, proposed, or about to be
     SETTLING = auto()  # its files still arrive
     BLOCKED = auto()  # failed or cancelled over the present inputs
     ABSENT = auto()  # nothing to do: excluded, invalid, or nothing upstream
+
+
+_STANDINGS = {
+    _Kind.CURRENT: Standing.CURRENT,
+    _Kind.COMING: Standing.COMING,
+    _Kind.SETTLING: Standing.COMING,
+    _Kind.BLOCKED: Standing.BLOCKED,
+    _Kind.ABSENT: Standing.ABSENT,
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +144,16 @@ class _Planner:
                 if standing.kind in (_Kind.COMING, _Kind.SETTLING) and standing.run is None and standing.reason:
                     self.waits.append(Wait(pipeline.name, scope.name, standing.reason))
         return Plan(tuple(self.proposals), tuple(self.withdrawals), tuple(self.waits))
+
+    def result(self, pipeline: Pipeline, session: SessionRecord) -> SessionResult:
+        """Say how a pipeline stands for a session, once the plan is made."""
+        scope = session.scope if pipeline.level is Level.SESSION else f"sub-{session.subject}"
+        standing = self.standings[pipeline.name, scope]
+        if standing.kind is _Kind.CURRENT and standing.run and not self._was_part(pipeline, standing.run, session):
+            reason = f"the session was not part of {pipeline.name} run {standing.run.id}"
+            return SessionResult(session, pipeline.name, Standing.ABSENT, reason, None)
+        reason = standing.reason or f"{pipeline.name} is to be run"
+        return SessionResult(session, pipeline.name, _STANDINGS[standing.kind], reason, standing.run)
 
     def _index(self) -> None:
         for run in self.snapshot.runs:
