@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class RegionTable:
     """The cells of a table, as text; each row has as many as there are columns."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[Sequence[str], ...]
 
     def column(self, name: str) -> tuple[str, ...]:
         """Return a column's cells.
@@ -146,11 +147,8 @@ def parse_table(text: str) -> RegionTable:
         raise AdapterError(f"more than {_LARGEST_BYTES:,} characters are no region table")
     if not text.endswith("\n"):  # QSIParc writes in place: a killed job leaves a table that stops anywhere
         raise AdapterError("the table is empty or cut short: its last line has no end")
-    try:
-        header, *rows = (tuple(row) for row in csv.reader(text.splitlines(keepends=True), delimiter="\t", strict=True))
-    except (csv.Error, ValueError) as error:
-        raise AdapterError(f"no table: {error}") from error
-    table = RegionTable(header, tuple(rows))
+    header, *rows = _cells(text)
+    table = RegionTable(tuple(header), tuple(rows))
     for row in rows:
         if len(row) != len(header):
             raise AdapterError(f"a row has {len(row)} cells, the header {len(header)}")
@@ -159,3 +157,12 @@ def parse_table(text: str) -> RegionTable:
     if len(set(indices)) != len(indices):
         raise AdapterError("two rows have the same region index")
     return table
+
+
+def _cells(text: str) -> list[list[str]]:
+    if '"' not in text and "\r" not in text:  # QSIParc's always: several times as fast
+        return [line.split("\t") for line in text[:-1].split("\n")]
+    try:
+        return list(csv.reader(text.splitlines(keepends=True), delimiter="\t", strict=True))
+    except csv.Error as error:
+        raise AdapterError(f"no table: {error}") from error

@@ -6,7 +6,7 @@ transaction open. Rows that are added meanwhile come last; none comes twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, func, select
 
 from neuroflow.core import records
-from neuroflow.core.snapshot import newest_ended
-from neuroflow.core.store import IDS_PER_STATEMENT, Store, run_is_open
-from neuroflow.domain import AttemptRecord, RunRecord, SessionRecord, Snapshot
+from neuroflow.core.store import IDS_PER_STATEMENT, Store
+from neuroflow.domain import OPEN_RUN_STATUSES, AttemptRecord, RunRecord, SessionRecord, Snapshot
 from neuroflow.models import AttemptRow, RunRow, SessionRow, SubjectRow
 
 ROWS_PER_PAGE = 2000
@@ -91,18 +90,28 @@ class PageState(Store):
         runs: list[RunRecord] = []
         with self._read() as transaction:
             for chunk in _chunks(subject_ids):
-                of_subjects = RunRow.subject_id.in_(chunk)
-                newest = newest_ended().where(of_subjects)
-                rows = records.sessions(with_series=False).where(SessionRow.subject_id.in_(chunk))
-                sessions += [SessionRecord(*row) for row in transaction.execute(rows)]
-                opened = records.runs(brief=True).where(of_subjects, run_is_open())
-                ended = records.runs(brief=True).where(RunRow.id.in_(newest))
-                runs += [RunRecord(*row) for query in (opened, ended) for row in transaction.execute(query)]
+                found = records.sessions(with_series=False).where(SessionRow.subject_id.in_(chunk))
+                sessions += [SessionRecord(*row) for row in transaction.execute(found)]
+                # All of them: to let the database find the newest, it reads the runs of every subject each time.
+                every = records.runs(brief=True).where(RunRow.subject_id.in_(chunk)).order_by(RunRow.id)
+                runs += _that_count(RunRecord(*row) for row in transaction.execute(every))
         return Snapshot(now=self._clock(), sessions=tuple(sessions), runs=tuple(runs))
 
     def _page(self, query: Executable) -> list[Any]:
         with self._read() as session:
             return list(session.execute(query).all())
+
+
+def _that_count(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the open runs, and the newest ended one of each pipeline and scope; runs come oldest first."""
+    open_runs = []
+    newest: dict[tuple[str, str], RunRecord] = {}
+    for run in runs:
+        if run.status in OPEN_RUN_STATUSES:
+            open_runs.append(run)
+        elif not run.was_withdrawn:
+            newest[run.pipeline, run.scope] = run
+    return [*open_runs, *newest.values()]
 
 
 def _labels(wanted: RowFilter) -> list[ColumnElement[bool]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Select, and_, func, not_, select
+from sqlalchemy import and_, func, not_, select
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -16,21 +15,17 @@ from neuroflow.models import RunRow
 
 def read_snapshot(session: Session, now: datetime) -> Snapshot:
     """Read all sessions, every open run, and the newest ended run of each pipeline and scope."""
+    withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)  # RunRecord.was_withdrawn, in SQL
+    newest_ended = (
+        select(func.max(RunRow.id))
+        .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(withdrawn))
+        .group_by(RunRow.pipeline, RunRow.scope)
+    )
     sessions = session.execute(records.sessions(with_series=False)).all()
     open_runs = session.execute(records.runs().where(run_is_open())).all()
-    ended_runs = session.execute(records.runs(brief=True).where(RunRow.id.in_(newest_ended()))).all()
+    ended_runs = session.execute(records.runs(brief=True).where(RunRow.id.in_(newest_ended))).all()
     return Snapshot(
         now=now,
         sessions=tuple(SessionRecord(*row) for row in sessions),
         runs=tuple(RunRecord(*row) for row in (*open_runs, *ended_runs)),
-    )
-
-
-def newest_ended() -> Select[Any]:
-    """Select the ids of the newest ended run of each pipeline and scope."""
-    withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)  # RunRecord.was_withdrawn, in SQL
-    return (
-        select(func.max(RunRow.id))
-        .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(withdrawn))
-        .group_by(RunRow.pipeline, RunRow.scope)
     )

@@ -49,20 +49,22 @@ def line(cells: Iterable[str]) -> str:
 
 def cell(value: Value) -> str:
     """Write a value as a cell: times in ISO 8601 and UTC, to the second; what is not known as n/a."""
+    if isinstance(value, str):  # most are
+        return text(value)
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(value, int | float):
-        return repr(value)
-    return text(value)
+    return repr(value)
 
 
 def text(value: str) -> str:
     """Write a text as a cell on one line, that no reader takes for anything else."""
-    clean = _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), value.strip())
+    clean = value.strip()
+    if not clean.isprintable():
+        clean = _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), clean)
     if clean.startswith(_FORMULA):
         clean = f"'{clean}"
     if '"' in clean:  # as BIDS, pandas and R read it

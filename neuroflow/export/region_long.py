@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from neuroflow.adapters.region_tables import INDEX_COLUMN, LABEL_COLUMN, ScalarMap
 from neuroflow.export.columns import MISSING, cell, entry, line, text
@@ -49,6 +50,10 @@ def long_lines(cohort: Iterable[SessionRegions], statistics: tuple[str, ...]) ->
             yield from _map_lines("\t".join((*session, *_map_cells(one.file.scalar_map))), one, statistics)
 
 
+# The same few names come with every session.
+_word = lru_cache(maxsize=10_000)(text)
+
+
 def _map_cells(scalar_map: ScalarMap) -> tuple[str, ...]:
     parts = (scalar_map.atlas, scalar_map.software, scalar_map.model, scalar_map.parameter, scalar_map.variant)
     return tuple(text(part) for part in parts)
@@ -60,8 +65,8 @@ def _map_lines(start: str, one: MapTable, statistics: tuple[str, ...]) -> Iterat
         (places.get(name), write)
         for name, write in (
             (INDEX_COLUMN, number),
-            (LABEL_COLUMN, text),
-            (HEMISPHERE_COLUMN, text),
+            (LABEL_COLUMN, _word),
+            (HEMISPHERE_COLUMN, _word),
             (VOXELS_COLUMN, number),
             (COVERAGE_COLUMN, number),
         )

@@ -137,6 +137,24 @@ def test_pages_hold_every_row_once(finished: Cohort) -> None:
     assert sorted(run.id for snapshot in snapshots for run in snapshot.runs) == whole
 
 
+def test_the_pages_of_snapshots_hold_what_the_snapshot_holds(study: Cohort) -> None:
+    state = study.services.state
+    session = state.find_session("02", "a")
+    assert session is not None
+    state.mark_session_for_rerun(session.id, "new image", pipeline="qsirecon")
+    [proposal] = plan_runs(state.snapshot(), study.services.registry).proposals
+    opened = state.open_run(proposal)
+    assert opened is not None
+    whole = state.snapshot()
+
+    pages = list(state.snapshot_pages(size=1))
+
+    assert {run.id for page in pages for run in page.runs} == {run.id for run in whole.runs}
+    assert [one for page in pages for one in page.sessions] == sorted(
+        whole.sessions, key=lambda one: (one.subject, one.label)
+    )
+
+
 def test_a_reader_that_stands_still_keeps_nobody_from_writing(study: Cohort) -> None:
     pages = study.services.state.run_pages(ALL, size=2)
     next(pages)
