@@ -117,7 +117,7 @@ def draft(paths: TablePaths) -> Iterator[Draft]:
         with _create(temporary) as stream:
             yield Draft(stream, paths, temporary)
     except OSError as error:
-        raise UsageError(f"{paths.table} can't be written: {error.strerror or error}", hint="is there room?") from error
+        raise UsageError(f"{paths.table} can't be written: {error.strerror or error}", hint="") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

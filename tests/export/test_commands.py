@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import shlex
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -11,8 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from neuroflow.cli.export_commands import export_group
 from neuroflow.cli.main import cli
 from tests.export.cohort import REGIONS, Cohort, write_tables
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +121,28 @@ def test_what_can_not_be_done_is_said(study: Cohort, arguments: tuple[str, ...],
 @pytest.mark.parametrize("since", ["2020-01-01", "2020-01-01T08:00+02:00", "7d", "12h", "90m"])
 def test_since_takes_dates_times_and_ages(study: Cohort, since: str) -> None:
     assert len(export(study, "sessions", "--since", since).stdout.splitlines()) == 4
+
+
+def documented() -> list[str]:
+    """Return the command lines of the page and of the commands' help."""
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    helps = [command.epilog or "" for command in (export_group, *export_group.commands.values())]
+    lines = [line.partition("  #")[0].strip() for text in (*blocks, *helps) for line in text.splitlines()]
+    return sorted({line for line in lines if line.startswith("neuroflow export")})
+
+
+@pytest.mark.parametrize("line", documented())
+def test_the_documented_command_lines_run(study: Cohort, tmp_path: Path, line: str) -> None:
+    words = shlex.split(line.partition("|")[0].replace("4S156Parcels", "Phantom"))[2:]
+    for option in {"--output", "-o"}.intersection(words):
+        place = words.index(option) + 1
+        words[place] = str(tmp_path / Path(words[place]).name)
+
+    result = export(study, *words)
+
+    written = sorted(path.suffix for path in tmp_path.iterdir())
+    assert written == [".json", ".tsv"] or result.stdout.startswith("participant_id")
 
 
 @pytest.mark.slow
