@@ -95,8 +95,8 @@ class RegionReport:
 
     def lines(self) -> Iterator[str]:
         """Say it to a person, in a bounded number of lines."""
-        excluded = f", {self.excluded} excluded" if self.excluded else ""
-        yield f"{self.sessions} sessions have tables, {len(self.missing)} have none{excluded}"
+        excluded = f", excluded: {self.excluded}" if self.excluded else ""
+        yield f"sessions with tables: {self.sessions}, without: {len(self.missing)}{excluded}"
         yield from _first((f"{name}: {reason}" for name, reason in self.missing.items()), len(self.missing))
         yield from _first(iter(self.problems), len(self.problems))
         differences = list(self.differences())

@@ -83,7 +83,7 @@ def test_json_tells_what_was_written_and_what_is_missing(study: Cohort, tmp_path
 def test_missing_sessions_are_told_to_a_person_and_not_to_the_reader_of_the_table(study: Cohort) -> None:
     result = export(study, "regions", "--measure", "FA")
 
-    assert "2 sessions have tables, 1 have none" in result.stderr
+    assert "sessions with tables: 2, without: 1" in result.stderr
     assert "sub-02/ses-a: qsiparc failed" in result.stderr
     assert len(result.stdout.splitlines()) == 1 + 2 * len(REGIONS)
 

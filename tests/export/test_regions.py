@@ -205,7 +205,7 @@ def test_sessions_without_results_are_named_with_the_reason(tmp_path: Path) -> N
     assert found.report.excluded == 1
     assert found.report.missing["sub-02/ses-a"] == "qsiparc failed: exit code 1"
     assert "run 7 left no such table" in found.report.missing["sub-03/ses-a"]
-    assert next(found.report.lines()) == "1 sessions have tables, 2 have none, 1 excluded"
+    assert next(found.report.lines()) == "sessions with tables: 1, without: 2, excluded: 1"
 
 
 def test_results_that_are_not_current_are_not_taken_though_their_tables_are_there(tmp_path: Path) -> None:
