@@ -31,7 +31,7 @@ def result(
     status: SessionStatus = SessionStatus.READY,
     reason: str = "done",
 ) -> SessionResult:
-    """Return how qsiparc stands for a session, with run 7 where it is done."""
+    """Return how qsiparc stands for a session, by run 7."""
     subject, label = scope.split("/")
     session = SessionRecord(1, 1, subject, label, "", status, "", "", NOW, (), (), NOW, NOW)
     run = RunRecord(
@@ -61,7 +61,7 @@ def result(
         started_at=NOW,
         ended_at=NOW,
     )
-    return SessionResult(session, "qsiparc", standing, reason, run if standing is Standing.CURRENT else None)
+    return SessionResult(session, "qsiparc", standing, reason, run)
 
 
 class Export:

@@ -105,6 +105,17 @@ def test_a_session_that_came_after_its_subjects_preprocessing_has_none(study: Co
     assert _column(_rows(sessions_table(study.services, RowFilter(subjects=("02",)))), "qsiprep_state")[0] == "current"
 
 
+def test_a_session_that_is_no_part_of_its_subjects_run_has_nothing_of_it(cohort: Cohort) -> None:
+    cohort.add("01/a", "01/b")
+    cohort.process(failing="bids_conversion sub-01/ses-b")
+
+    rows = _rows(sessions_table(cohort.services, RowFilter(pipelines=("qsiprep",))))
+
+    assert _column(rows, "qsiprep_state") == ["current", "absent"]
+    assert "was not part of qsiprep run" in rows[1]["qsiprep_reason"]
+    assert rows[1]["qsiprep_run_id"] == "n/a"
+
+
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
@@ -145,7 +156,11 @@ def test_the_pages_of_snapshots_hold_what_the_snapshot_holds(study: Cohort) -> N
     [proposal] = plan_runs(state.snapshot(), study.services.registry).proposals
     opened = state.open_run(proposal)
     assert opened is not None
+    state.move_run(
+        opened.id, expected=[RunStatus.PENDING], to=RunStatus.CANCELLED, reason="its inputs changed", superseded=True
+    )
     whole = state.snapshot()
+    assert opened.id not in {run.id for run in whole.runs}
 
     pages = list(state.snapshot_pages(size=1))
 
