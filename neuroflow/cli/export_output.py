@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -79,6 +78,8 @@ def write_table(
 
 
 def _hold_back(lines: Iterable[str]) -> int:
+    import tempfile
+
     with tempfile.TemporaryFile("w+", encoding="utf-8") as held:
         rows = _copy(lines, held)
         held.seek(0)
