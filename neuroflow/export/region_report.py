@@ -71,7 +71,7 @@ class RegionReport:
         for scalar_map, numbers in sorted(by_map.items()):
             without = self._gather(key for key in self._having if not numbers.intersection(key))
             if without.count:
-                yield f"{scalar_map.name}: there is no table for {without}"
+                yield f"{scalar_map.name}, without a table: {without}"
             if len(numbers) > 1:
                 yield from self._other_regions(scalar_map, numbers, layouts)
 
@@ -83,7 +83,7 @@ class RegionReport:
                 continue
             having = self._gather(key for key in self._having if number in key)
             example = " ".join(sorted(lacking)[0])
-            yield f"{scalar_map.name}: {len(lacking)} of {len(every)} regions, such as {example}, are not in {having}"
+            yield f"{scalar_map.name}, without {len(lacking)} of {len(every)} regions, such as {example}: {having}"
 
     def _gather(self, keys: Iterable[tuple[int, ...]]) -> _Seen:
         found = _Seen()

@@ -142,8 +142,8 @@ def test_regions_are_told_apart_by_number_and_name_and_never_by_their_place(tmp_
     ]
     assert not found.report.is_complete
     lines = list(found.report.differences())
-    assert any("1 of 4 regions, such as 2 z, are not in sub-01/ses-a" in line for line in lines)
-    assert any("2 of 4 regions, such as 2 y, are not in sub-02/ses-a" in line for line in lines)
+    assert any("without 1 of 4 regions, such as 2 z: sub-01/ses-a" in line for line in lines)
+    assert any("without 2 of 4 regions, such as 2 y: sub-02/ses-a" in line for line in lines)
 
 
 def test_a_map_that_a_session_lacks_is_named_and_its_cells_are_missing(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_map_that_a_session_lacks_is_named_and_its_cells_are_missing(tmp_path:
     found = export(tmp_path, "01/a", "02/a", layout="wide")
 
     assert found.rows[1]["n_missing"] == "3"
-    assert list(found.report.differences()) == ["md_Phantom_DemoTensor_tensor: there is no table for sub-02/ses-a"]
+    assert list(found.report.differences()) == ["md_Phantom_DemoTensor_tensor, without a table: sub-02/ses-a"]
 
 
 def test_maps_of_several_programs_do_not_mix(tmp_path: Path) -> None:
