@@ -31,6 +31,8 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev,demo]'
 # For the tests of VoxelOps, which needs an older parcellate than QSIParc: beside the other one, not instead of it.
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/parcellate-0.3 --upgrade 'parcellate==0.3.1'
+# For the test of what is exported for Nipoppy: alone, as its dependencies bring an older pandas than we get.
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/nipoppy-0.4 --upgrade 'nipoppy==0.4.8' 'rich-click>=1.8' 'json5>=0.9'
 	@touch $@
 
 lint: venv

@@ -15,6 +15,7 @@ from neuroflow.cli.context import AppContext
 from neuroflow.cli.db_commands import db_group
 from neuroflow.cli.demo_command import demo_command
 from neuroflow.cli.doctor_command import doctor_command
+from neuroflow.cli.export_commands import export_group
 from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.metrics_commands import metrics_group
@@ -111,6 +112,7 @@ for _command in (
     db_group,
     demo_command,
     doctor_command,
+    export_group,
     init_command,
     logs_command,
     metrics_group,

@@ -12,6 +12,7 @@ from neuroflow.core.holds import HoldState
 from neuroflow.core.images import ImageState
 from neuroflow.core.lines import LineState
 from neuroflow.core.notices import NoticeState
+from neuroflow.core.pages import PageState
 from neuroflow.core.priorities import PriorityState
 from neuroflow.core.reruns import RerunState
 from neuroflow.core.run_changes import RunChangeState
@@ -48,12 +49,13 @@ class StateManager(
     TallyState,
     NoticeState,
     DeliveryState,
+    PageState,
 ):
     """Every read and write of the state database.
 
-    Each method is one transaction, but for `record_sightings`. A move of a run or an attempt is a compare-and-set
-    with its audit row in the same transaction; rows stay inside, callers get frozen dataclasses with aware times in
-    UTC. Safe to share between threads, and to carry into a forked process.
+    Each method is one transaction, but for `record_sightings` and those that read pages. A move of a run or an attempt
+    is a compare-and-set with its audit row in the same transaction; rows stay inside, callers get frozen dataclasses
+    with aware times in UTC. Safe to share between threads, and to carry into a forked process.
     """
 
 

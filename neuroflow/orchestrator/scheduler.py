@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import StrEnum
 
 from neuroflow.domain import (
     IN_FLIGHT_RUN_STATUSES,
@@ -58,14 +58,14 @@ class Plan:
 Place = tuple[str, str]  # a pipeline's name, and a scope
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """How a pipeline stands for a scope."""
 
-    CURRENT = auto()  # completed over the present inputs
-    COMING = auto()  # open, proposed, or about to be
-    SETTLING = auto()  # its files still arrive
-    BLOCKED = auto()  # failed or cancelled over the present inputs
-    ABSENT = auto()  # nothing to do: excluded, invalid, or nothing upstream
+    CURRENT = "current"  # completed over the present inputs
+    COMING = "coming"  # open, proposed, or about to be
+    SETTLING = "settling"  # its files still arrive
+    BLOCKED = "blocked"  # failed or cancelled over the present inputs
+    ABSENT = "absent"  # nothing to do: excluded, invalid, or nothing upstream
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,29 @@ def standings(snapshot: Snapshot, registry: Registry) -> Mapping[Place, Standing
     planner = _Planner(snapshot, registry)
     planner.plan()
     return planner.standings
+
+
+@dataclass(frozen=True)
+class SessionResult:
+    """How one pipeline stands for one session, at whichever level it runs."""
+
+    session: SessionRecord
+    pipeline: str
+    kind: Kind  # a session that settles is coming
+    reason: str
+    run: RunRecord | None  # that was completed, failed or is open; None where there is none over the present inputs
+
+
+def session_results(snapshot: Snapshot, registry: Registry) -> list[SessionResult]:
+    """Return how every pipeline stands for every session, sessions by label, pipelines in their order."""
+    planner = _Planner(snapshot, registry)
+    planner.plan()
+    return [
+        planner.result(pipeline, session)
+        for sessions in planner.sessions.values()
+        for session in sessions
+        for pipeline in registry
+    ]
 
 
 @dataclass(frozen=True)
@@ -144,6 +167,17 @@ class _Planner:
     def _may_start(self, scope: _Scope) -> bool:
         sessions = [scope.session] if scope.session is not None else self.sessions[scope.subject_id]
         return any(session.status is SessionStatus.READY for session in sessions)
+
+    def result(self, pipeline: Pipeline, session: SessionRecord) -> SessionResult:
+        """Say how a pipeline stands for a session, once the plan is made."""
+        scope = session.scope if pipeline.level is Level.SESSION else f"sub-{session.subject}"
+        standing = self.standings[pipeline.name, scope]
+        if standing.kind is Kind.CURRENT and standing.run and not self._was_part(pipeline, standing.run, session):
+            reason = f"the session was not part of {pipeline.name} run {standing.run.id}"
+            return SessionResult(session, pipeline.name, Kind.ABSENT, reason, None)
+        kind = Kind.COMING if standing.kind is Kind.SETTLING else standing.kind
+        reason = standing.reason or f"{pipeline.name} is to be run"
+        return SessionResult(session, pipeline.name, kind, reason, standing.run)
 
     def _index(self) -> None:
         for run in self.snapshot.runs:
