@@ -212,7 +212,7 @@ def _links(figures: Figures, places: Mapping[int, int], folder: Path) -> dict[st
 def link(path: Path, *, folder: Path) -> str:
     """Return a link from a page in a folder to a file."""
     # `./`: a file whose name looks like a scheme stays a file.
-    return "./" + quote(os.path.relpath(path, folder), errors="surrogateescape")
+    return "./" + quote(os.fsencode(os.path.relpath(path, folder)))
 
 
 def _provenance(report: Report) -> dict[str, object]:

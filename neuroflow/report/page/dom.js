@@ -76,3 +76,16 @@ function plot(box, draw) {
   new ResizeObserver(redraw).observe(box);
   return () => { width = 0; redraw(); };
 }
+
+// A box that a wide table scrolls in; it takes the focus only where there is something to scroll.
+function scroller(label, table) {
+  const box = el("div", { class: "scroll" }, table);
+  new ResizeObserver(() => {
+    const wide = box.scrollWidth > box.clientWidth + 1;
+    for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", label]]) {
+      if (wide) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
+  }).observe(box);
+  return box;
+}

@@ -12,7 +12,7 @@ const figureKinds = later(() => DATA.figures.kinds.map((kind) => {
 }));
 const withUnit = (kind, value) => `${figure(value)}${kind.unit ? ` ${kind.unit}` : ""}`;
 
-function spread(kind, width, marked) {
+function spread(kind, width, marked = []) {
   const height = 30;
   const low = kind.sorted[0];
   const high = kind.sorted[kind.sorted.length - 1];
@@ -26,7 +26,7 @@ function spread(kind, width, marked) {
     heights.map((here, index) => here ? svg("rect", { class: "hist", x: 4 + index * wide, width: wide - 0.6, y: 22 - Math.max((here / most) * 20, 1.2), height: Math.max((here / most) * 20, 1.2) }) : null),
     svg("line", { class: "whisker", x1: x(low), x2: x(high), y1: 26, y2: 26 }),
     svg("rect", { class: "box", x: x(kind.first), width: Math.max(x(kind.third) - x(kind.first), 2), y: 23.5, height: 5 }),
-    marked === undefined ? null : svg("circle", { class: "dot", cx: x(marked), cy: 20, r: 5 }));
+    marked.map((value) => svg("circle", { class: "dot", cx: x(value), cy: 20, r: 4.5 })));
 }
 
 function drawFigures() {
@@ -50,7 +50,7 @@ function drawFigures() {
     el("td", {}, kind.far.length ? [kind.far.slice(0, SHOWN_FAR).map((one, position) => [position ? ", " : "",
       el("a", { href: subjectHash(SESSIONS.subject[one.session]), title: `${sessionName(one.session)}: ${withUnit(kind, one.value)}` }, scopeWords(SESSIONS.subject[one.session], one.session))]),
     kind.far.length > SHOWN_FAR ? ` and ${number(kind.far.length - SHOWN_FAR)} more` : ""] : el("span", { class: "soft" }, "none"))));
-  box.append(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Key figures" }, el("table", {}, el("caption", {}, "Over all sessions"),
+  box.append(scroller("Key figures", el("table", {}, el("caption", {}, "Over all sessions"),
     el("thead", {}, el("tr", {}, ["Figure", "Sessions", "Median", "Middle half", "Range", "Spread", "Far from the others"].map((word, index) =>
       el("th", { scope: "col", class: index && index < 5 ? "number" : null }, word)))), el("tbody", {}, rows))),
   el("p", { class: "note" }, `Read from ${plural(read + kept, "result")} of the pipelines. Far from the others: a robust z-score beyond ${FAR}, which calls for a look and proves nothing. Each subject's own values are on its page.`),

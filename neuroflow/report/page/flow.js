@@ -61,7 +61,7 @@ function drawBars(list, size) {
     const unit = size === 1 ? "day" : size === 7 ? "week" : `${size} days`;
     return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
       "aria-label": `Runs that ended per ${unit}: at most ${number(Math.max(...list.map((bin) => bin.completed)))} completed and ${number(low)} failed. The table below has the numbers.` },
-    [top, Math.round(top / 2)].filter((value, index, all) => value > 0 && all.indexOf(value) === index).map((value) => [
+    [top, top / 2].filter(Number.isInteger).map((value) => [
       svg("line", { class: "axis", x1: left, x2: width, y1: zero - value * scale, y2: zero - value * scale }),
       svg("text", { x: left - 6, y: zero - value * scale + 4, "text-anchor": "end" }, number(value))]),
     svg("text", { x: left - 6, y: zero + 4, "text-anchor": "end" }, "0"),
@@ -76,10 +76,10 @@ function drawSums(list) {
     const height = 140;
     const last = list[list.length - 1];
     const top = niceTop(Math.max(last.allCompleted, last.allFailed, 1));
-    const x = (index) => left + (list.length === 1 ? (width - left) / 2 : (index * (width - left - 6)) / (list.length - 1));
+    const x = (index) => left + (index * (width - left - 6)) / (list.length - 1);
     const y = (value) => 10 + (height - 34) * (1 - value / top);
     const line = (key, kind) => svg("path", { class: `s-${kind}`,
-      d: list.length === 1 ? `M${left} ${y(list[0][key])}H${width}` : list.map((bin, index) => `${index ? "L" : "M"}${x(index).toFixed(1)} ${y(bin[key]).toFixed(1)}`).join("") });
+      d: list.map((bin, index) => `${index ? "L" : "M"}${x(index).toFixed(1)} ${y(bin[key]).toFixed(1)}`).join("") });
     return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
       "aria-label": `Sums: ${number(last.allCompleted)} completed and ${number(last.allFailed)} failed by ${dayName(last.day)}.` },
     [0, top].map((value) => [svg("line", { class: value ? "axis" : "zero", x1: left, x2: width, y1: y(value), y2: y(value) }),
@@ -90,7 +90,7 @@ function drawSums(list) {
 
 function flowTable(list, size) {
   return el("details", {}, el("summary", {}, "The numbers as a table"),
-    el("div", { class: "scroll" }, el("table", {}, el("caption", {}, "Runs that ended"),
+    scroller("Runs that ended", el("table", {}, el("caption", {}, "Runs that ended"),
       el("thead", {}, el("tr", {}, [size === 1 ? "Day" : "From", "Completed", "Failed", "Completed so far", "Failed so far"].map((word, index) =>
         el("th", { scope: "col", class: index ? "number" : null }, word)))),
       el("tbody", {}, list.filter((bin) => bin.completed || bin.failed).map((bin) => el("tr", {}, el("th", { scope: "row" }, dayName(bin.day)),
@@ -121,11 +121,14 @@ function drawFlow() {
     drawn.replaceChildren(
       el("h3", {}, `Ended per ${unit}`),
       el("ul", { class: "key" }, el("li", {}, swatch("completed"), "completed, above the line"), el("li", {}, swatch("failed"), "failed, below it")),
-      bars, el("h3", {}, "Ended so far"),
-      el("ul", { class: "key" }, el("li", {}, swatch("completed", "line"), "completed"), el("li", {}, swatch("failed", "line"), "failed")),
-      sums, flowTable(found, size));
+      bars);
     plot(bars, drawBars(found, size));
-    plot(sums, drawSums(found));
+    if (found.length > 1) {
+      drawn.append(el("h3", {}, "Ended so far"),
+        el("ul", { class: "key" }, el("li", {}, swatch("completed", "line"), "completed"), el("li", {}, swatch("failed", "line"), "failed")), sums);
+      plot(sums, drawSums(found));
+    }
+    drawn.append(flowTable(found, size));
   }
   draw();
 }

@@ -25,8 +25,8 @@ function columnHead(index, long, short) {
 function buildMatrix() {
   matrixBox = byId("matrix");
   matrixBody = el("tbody", {});
-  spaceAbove = el("td", { colspan: COLUMN_COUNT });
-  spaceBelow = el("td", { colspan: COLUMN_COUNT });
+  spaceAbove = el("td", {});
+  spaceBelow = el("td", {});
   const shorts = { bids_conversion: "BIDS", qsiprep: "prep", qsirecon: "recon", qsiparc: "parc" };
   const heads = [columnHead(0, "Session", "Session"),
     ...PIPELINES.map((pipeline, index) => columnHead(index + 1, pipeline.name, shorts[pipeline.name] || pipeline.name.slice(0, 6))),
@@ -164,7 +164,7 @@ function rowFor(position) {
 }
 const scopeWords = (subject, index) => `${subjectName(subject)} ${sessionName(index)}`;
 
-function drawRows() {
+function drawRows(moving = false) {
   const height = rowHeight();
   const total = matrix.order.length;
   let first = 0;
@@ -173,10 +173,13 @@ function drawRows() {
     first = Math.max(0, Math.floor(matrixBox.scrollTop / height) - OVERSCAN);
     end = Math.min(total, Math.ceil((matrixBox.scrollTop + Math.max(matrixBox.clientHeight, 300)) / height) + OVERSCAN);
   }
+  // Before any row goes: were the content shorter for a moment, the browser would scroll back.
+  spaceAbove.style.height = `${first * height}px`;
+  spaceBelow.style.height = `${(total - end) * height}px`;
   for (const [position, row] of matrix.rows) {
     if (position >= first && position < end) continue;
-    // The row that has the focus stays, or the keyboard would lose its place.
-    if (row.contains(document.activeElement)) matrixBox.querySelector("thead button").focus({ preventScroll: true });
+    // Scrolled away by the mouse: the keyboard must not lose the table.
+    if (!moving && row.contains(document.activeElement)) matrixBox.querySelector("thead button").focus({ preventScroll: true });
     row.remove();
     matrix.rows.delete(position);
   }
@@ -188,8 +191,6 @@ function drawRows() {
     else insertRow(row, position);
     matrix.rows.set(position, row);
   }
-  spaceAbove.style.height = `${first * height}px`;
-  spaceBelow.style.height = `${(total - end) * height}px`;
   if (matrix.active.row < first || matrix.active.row >= end) matrix.active.row = Math.min(first + OVERSCAN, Math.max(end - 1, 0));
   setTabStop();
 }
@@ -224,7 +225,7 @@ function focusCell(row, column) {
   const room = matrixBox.clientHeight - 2.5 * height;
   if (top < matrixBox.scrollTop) matrixBox.scrollTop = top;
   else if (top > matrixBox.scrollTop + room) matrixBox.scrollTop = top - room;
-  drawRows();
+  drawRows(true);
   const target = targetAt(matrix.active.row, matrix.active.column);
   if (target) target.focus({ preventScroll: true });
 }

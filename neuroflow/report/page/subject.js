@@ -21,7 +21,7 @@ function sessionTable(index) {
   });
   const reason = text(SESSIONS.reason[index]);
   return [el("h3", {}, sessionName(index)), SESSIONS.status[index] !== "r" && reason ? el("p", { class: "soft any" }, reason) : null,
-    el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "unseen" }, `Pipelines of ${sessionName(index)}`),
+    scroller(`Pipelines of ${sessionName(index)}`, el("table", {}, el("caption", { class: "unseen" }, `Pipelines of ${sessionName(index)}`),
       el("thead", {}, el("tr", {}, ["Pipeline", "State", "Run", "Took", "Memory", "Ended (UTC)", "Reports"].map((word, place) =>
         el("th", { scope: "col", class: place === 3 || place === 4 ? "number" : null }, word)))), el("tbody", {}, rows)))];
 }
@@ -29,14 +29,14 @@ function sessionTable(index) {
 function figureTable(sessions) {
   const kinds = figureKinds().filter((kind) => sessions.some((session) => kind.bySession.has(session)));
   if (!kinds.length) return null;
-  return [el("h3", {}, "Key figures"), el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "unseen" }, "Key figures"),
+  return [el("h3", {}, "Key figures"), scroller("Key figures", el("table", {}, el("caption", { class: "unseen" }, "Key figures"),
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Figure"), sessions.map((session) => el("th", { scope: "col", class: "number" }, sessionName(session))),
       el("th", { scope: "col", class: "number" }, "Cohort's median"), el("th", { scope: "col" }, "In the cohort"))),
     el("tbody", {}, kinds.map((kind) => el("tr", {}, el("th", { scope: "row" }, kind.label, " ", el("span", { class: "soft" }, kind.pipeline)),
       sessions.map((session) => el("td", { class: "number" }, kind.bySession.has(session) ? withUnit(kind, kind.bySession.get(session)) : "",
         kind.far.some((one) => one.session === session) ? el("strong", {}, " far") : null)),
       el("td", { class: "number" }, withUnit(kind, kind.median)),
-      el("td", { class: "plot" }, kind.sorted.length > 1 ? spread(kind, 150, kind.bySession.get(sessions.find((session) => kind.bySession.has(session)))) : ""))))))];
+      el("td", { class: "plot" }, kind.sorted.length > 1 ? spread(kind, 150, sessions.filter((session) => kind.bySession.has(session)).map((session) => kind.bySession.get(session))) : ""))))))];
 }
 
 function attemptTable(place) {
@@ -45,7 +45,7 @@ function attemptTable(place) {
     return el("p", { class: "soft" }, ATTEMPTS.complete ? "It has had no attempt." : `It came through at the first attempt; neuroflow runs show ${RUNS.id[place]} has more.`);
   }
   const used = (row) => [duration(minutesOf(ATTEMPTS, row)), memory(ATTEMPTS.rss[row])].filter(Boolean).join(", ");
-  return el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "unseen" }, `Attempts of run ${RUNS.id[place]}`),
+  return scroller(`Attempts of run ${RUNS.id[place]}`, el("table", {}, el("caption", { class: "unseen" }, `Attempts of run ${RUNS.id[place]}`),
     el("thead", {}, el("tr", {}, ["Attempt", "Outcome", "Job", "Node", "Asked for", "Used", "Ended (UTC)", "Tool"].map((word) => el("th", { scope: "col" }, word)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, ATTEMPTS.number[row]),
       el("td", { class: "any" }, text(ATTEMPTS.status[row]), ATTEMPTS.failure[row] ? ` (${text(ATTEMPTS.failure[row]).replaceAll("_", " ")})` : "",
