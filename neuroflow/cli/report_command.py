@@ -73,7 +73,7 @@ def _title(value: str) -> str:
 @click.option(
     "--read-for",
     type=click.FloatRange(min=0),
-    default=60.0,
+    default=30.0,
     show_default=True,
     metavar="SECONDS",
     help="Read the results' files for at most this long; what was read is kept for the next report.",

@@ -37,11 +37,11 @@ class HistoryState(Store):
         while True:
             piece = query.where(key > last).order_by(key).limit(_ROWS_PER_READ)
             with self._read() as session:
-                rows = session.execute(piece).all()
+                rows = session.connection().execute(piece).all()  # not through the ORM, which takes half as long again
             if not rows:
                 return tuple(found)
             found += [make(*row) for row in rows]
-            last = rows[-1].id
+            last = rows[-1][0]
 
 
 def _of(query: Select[Any], subjects: Collection[str]) -> Select[Any]:

@@ -107,11 +107,15 @@ def read_figures(cohort: Cohort, readers: Readers) -> Figures:
 
 
 def _results(cohort: Cohort, here: Callable[[str], str]) -> Iterator[_Result]:
+    folders: dict[str, Path] = {}  # a handful, for hundreds of thousands of runs
     for index, session in enumerate(cohort.sessions):
         for column in cohort.columns:
             run = column.runs[index]
             if column.states[index] is CellState.COMPLETED and run is not None and run.output_path:
-                yield _Result(index, session, run, Path(here(run.output_path)))
+                folder = folders.get(run.output_path)
+                if folder is None:
+                    folder = folders[run.output_path] = Path(here(run.output_path))
+                yield _Result(index, session, run, folder)
 
 
 def _find_reports(found: Figures, result: _Result, readers: Readers) -> None:

@@ -89,7 +89,7 @@ def _sessions(report: Report, texts: Texts, numbers: Mapping[int, int], places: 
 
 
 def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[str, object]:
-    names = [column.pipeline.name for column in report.cohort.columns]
+    columns = {column.pipeline.name: number for number, column in enumerate(report.cohort.columns)}
     rows = Columns(
         (
             *("id", "pipeline", "subject", "session", "status", "superseded", "attempts", "failure", "signature"),
@@ -99,7 +99,7 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
     for run in report.history.runs:
         rows.add(
             run.id,
-            names.index(run.pipeline) if run.pipeline in names else -1,
+            columns.get(run.pipeline, -1),
             numbers.get(run.subject_id, -1),
             run.session_id,
             texts.number(run.status),
@@ -156,10 +156,10 @@ def _is_telling(attempt: AttemptFact, run: RunFact) -> bool:
 
 def _request(attempt: AttemptFact) -> str:
     asked = attempt.resources
-    cores = (
-        f"{asked.cpus} core{'s' if asked.cpus != 1 else ''}, {asked.memory_mb / 1000:g} GB, {asked.time_minutes} min"
-    )
-    return f"{cores}, {asked.gpus} GPU" if asked.gpus else cores
+    cores = "1 core" if asked.cpus == 1 else f"{asked.cpus} cores"
+    time = f"{asked.time_minutes / 60:g} h" if asked.time_minutes % 30 == 0 else f"{asked.time_minutes} min"
+    words = f"{cores}, {asked.memory_mb / 1000:g} GB, {time}"
+    return f"{words}, {asked.gpus} GPU" if asked.gpus else words
 
 
 def _group(report: Report, group: Group) -> dict[str, object]:

@@ -25,7 +25,9 @@ class ReportIndex:
         for dataset in self._datasets(pipeline, output):
             listed = self._reports(dataset).get(subject, [])
             found += [path for path in listed if session is None or _session_of(path) in (None, session)]
-        return tuple(sorted(found or _inside(output / f"sub-{subject}", session)))
+        if not found and pipeline == "qsiprep":
+            found = _inside(output / f"sub-{subject}", session)
+        return tuple(sorted(found))
 
     def _datasets(self, pipeline: str, output: Path) -> Iterator[Path]:
         yield output

@@ -69,11 +69,13 @@ def test_some_subjects_and_some_time(installation: Installation, tmp_path: Path)
 
 
 @pytest.mark.parametrize("value", ["yesterday", "2026-13-01", "d", "-3d", "99999d"])
-def test_a_time_that_is_none_is_refused(installation: Installation, value: str) -> None:
+def test_a_time_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    installation = Installation(tmp_path)
     assert f"'{value}' is no time: a date such as" in installation.run("report", "--since", value, code=2).stderr
 
 
-def test_a_title_that_is_none_is_refused(installation: Installation) -> None:
+def test_a_title_that_is_none_is_refused(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
     assert "1 to 200 characters, this one 0" in installation.run("report", "--title", " ", code=2).stderr
 
 

@@ -43,7 +43,7 @@ function progressTable() {
       el("th", { scope: "row" }, pipeline.name,
         el("span", { class: "title" }, `${pipeline.title}; runs by ${pipeline.level}`),
         pipeline.held && el("p", { class: "held any" }, `Held: ${pipeline.held}`)),
-      el("td", {}, bar),
+      el("td", {}, bar, el("p", { class: "done" }, total ? `${Math.floor((100 * (pipeline.counts.C || 0)) / total)} % completed` : "")),
       el("td", {}, el("div", { class: "counts" }, buttons)));
   });
   return el("table", { class: "progress" },

@@ -17,7 +17,7 @@ function sessionTable(index) {
     return el("tr", {}, el("th", { scope: "row" }, pipeline.name), el("td", {}, stateTag(stateAt(column, index))),
       el("td", {}, known ? el("a", { href: `#run-${RUNS.id[place]}` }, `run ${RUNS.id[place]}`) : ""),
       el("td", { class: "number" }, known ? duration(minutesOf(RUNS, place)) : ""), el("td", { class: "number" }, memory(rss)),
-      el("td", {}, known ? moment(RUNS.ended[place]) : ""), el("td", { class: "any" }, linkList(linksOf(place))));
+      el("td", { class: "at" }, known ? moment(RUNS.ended[place]) : ""), el("td", { class: "any" }, linkList(linksOf(place))));
   });
   const reason = text(SESSIONS.reason[index]);
   return [el("h3", {}, sessionName(index)), SESSIONS.status[index] !== "r" && reason ? el("p", { class: "soft any" }, reason) : null,
@@ -45,13 +45,13 @@ function attemptTable(place) {
     return el("p", { class: "soft" }, ATTEMPTS.complete ? "It has had no attempt." : `It came through at the first attempt; neuroflow runs show ${RUNS.id[place]} has more.`);
   }
   const used = (row) => [duration(minutesOf(ATTEMPTS, row)), memory(ATTEMPTS.rss[row])].filter(Boolean).join(", ");
-  return scroller(`Attempts of run ${RUNS.id[place]}`, el("table", {}, el("caption", { class: "unseen" }, `Attempts of run ${RUNS.id[place]}`),
+  return scroller(`Attempts of run ${RUNS.id[place]}`, el("table", { class: "attempts" }, el("caption", { class: "unseen" }, `Attempts of run ${RUNS.id[place]}`),
     el("thead", {}, el("tr", {}, ["Attempt", "Outcome", "Job", "Node", "Asked for", "Used", "Ended (UTC)", "Tool"].map((word) => el("th", { scope: "col" }, word)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, ATTEMPTS.number[row]),
       el("td", { class: "any" }, text(ATTEMPTS.status[row]), ATTEMPTS.failure[row] ? ` (${text(ATTEMPTS.failure[row]).replaceAll("_", " ")})` : "",
         ATTEMPTS.failure[row] && ATTEMPTS.message[row] ? el("div", { class: "soft" }, text(ATTEMPTS.message[row])) : null),
       el("td", {}, [text(ATTEMPTS.where[row]), text(ATTEMPTS.job[row])].filter(Boolean).join(" ")), el("td", {}, text(ATTEMPTS.host[row])),
-      el("td", {}, text(ATTEMPTS.request[row])), el("td", {}, used(row)), el("td", {}, moment(ATTEMPTS.ended[row])), el("td", {}, text(ATTEMPTS.version[row])))))));
+      el("td", {}, text(ATTEMPTS.request[row])), el("td", {}, used(row)), el("td", { class: "at" }, moment(ATTEMPTS.ended[row])), el("td", {}, text(ATTEMPTS.version[row])))))));
 }
 
 function runDetails(place, chosen) {
@@ -60,7 +60,7 @@ function runDetails(place, chosen) {
   return el("details", { class: `run ${chosen ? "chosen" : ""}`, open: chosen, id: `details-${id}` },
     el("summary", {}, el("strong", {}, `Run ${id}: ${pipelineOf(place)}`), ` of ${scopeOf(place)}, ${text(RUNS.status[place]).replaceAll("_", " ")}${words ? ` (${words})` : ""}`),
     RUNS.error[place] ? el("p", { class: "any" }, text(RUNS.error[place])) : null,
-    text(RUNS.reason[place]) ? el("p", { class: "soft any" }, text(RUNS.reason[place])) : null,
+    text(RUNS.reason[place]) && RUNS.reason[place] !== RUNS.error[place] ? el("p", { class: "soft any" }, text(RUNS.reason[place])) : null,
     el("p", { class: "soft" }, [RUNS.started[place] === null ? "" : `Started ${moment(RUNS.started[place])}`,
       RUNS.ended[place] === null ? "" : `ended ${moment(RUNS.ended[place])}`].filter(Boolean).join(", ") + (RUNS.started[place] === null ? "" : " UTC")),
     linksOf(place).length ? el("p", {}, "Reports: ", linkList(linksOf(place))) : null,

@@ -31,7 +31,7 @@ function distributionFigure(one, words, say) {
   const box = el("div", { class: "plot" });
   const [, , median, , high, top] = one.quantiles;
   const used = Math.round((100 * high) / one.request);
-  const shape = el("figure", {}, box, el("figcaption", {}, "median ", el("strong", {}, say(median)), `, 95 % below ${say(high)} (${used} % of what is asked for), most ${say(top)}`));
+  const shape = el("figure", {}, box, el("figcaption", {}, el("span", { class: "what" }, `${words}: `), "median ", el("strong", {}, say(median)), `, 95 % below ${say(high)} (${used} % of what is asked for), most ${say(top)}`));
   requestAnimationFrame(() => plot(box, drawDistribution(one, words, say)));
   return shape;
 }
