@@ -263,6 +263,10 @@ def test_a_link_opens_a_subject_and_its_links_lead_to_files(page: Page, tmp_path
     (tmp_path / "reports").mkdir()
     page.open(made_up.page(tmp_path / "reports" / "report.html", made_up.report(made)), "#sub-00001")
     assert page.text("#subject h2") == "sub-00001"
+    page.click("#subject .buttons button:nth-child(2)")
+    assert page.text("#subject h2") == "sub-00002"
+    page.driver.back()
+    page.wait("return document.querySelector('#subject h2').textContent === 'sub-00001'")
     assert "Mean FA over 5 regions" in page.text("#subject")
     address = page.js("return document.querySelector('#subject a[target=_blank]').href")
     page.js("location.hash = '#run-26'")
@@ -273,6 +277,20 @@ def test_a_link_opens_a_subject_and_its_links_lead_to_files(page: Page, tmp_path
     page.wait("return document.querySelector('#subject h2').textContent === 'sub-00001'")
     page.driver.get(address)
     assert page.text("body") == "the tool's own"
+
+
+def test_in_the_sandbox_of_a_viewer_links_work_too(page: Page, small: Path) -> None:
+    frame = small.with_name("viewer.html")
+    frame.write_text(f'<iframe sandbox="allow-scripts" width="1000" height="800" src="{small.name}"></iframe>')
+    page.driver.get(frame.as_uri())
+    page.driver.switch_to.frame(0)
+    page.wait("return document.documentElement.dataset.ready")
+    for number in (1, 2, 1):
+        page.js(f"document.querySelector('{ROW}:nth-child({number}) a.cell').click()")
+        assert page.text("#subject h2") == f"sub-0000{number}"
+        page.js("document.querySelector('#subject .buttons button:last-child').click()")
+        page.wait("return !document.querySelector('#subject').open")
+    page.driver.switch_to.default_content()
 
 
 def test_an_outlier_is_named(page: Page, small: Path) -> None:

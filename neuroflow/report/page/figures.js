@@ -50,7 +50,7 @@ function drawFigures() {
     el("td", {}, kind.far.length ? [kind.far.slice(0, SHOWN_FAR).map((one, position) => [position ? ", " : "",
       el("a", { href: subjectHash(SESSIONS.subject[one.session]), title: `${sessionName(one.session)}: ${withUnit(kind, one.value)}` }, scopeWords(SESSIONS.subject[one.session], one.session))]),
     kind.far.length > SHOWN_FAR ? ` and ${number(kind.far.length - SHOWN_FAR)} more` : ""] : el("span", { class: "soft" }, "none"))));
-  box.append(scroller("Key figures", el("table", {}, el("caption", {}, "Over all sessions"),
+  box.append(scroller("Key figures over all sessions", el("table", {}, el("caption", {}, "Over all sessions"),
     el("thead", {}, el("tr", {}, ["Figure", "Sessions", "Median", "Middle half", "Range", "Spread", "Far from the others"].map((word, index) =>
       el("th", { scope: "col", class: index && index < 5 ? "number" : null }, word)))), el("tbody", {}, rows))),
   el("p", { class: "note" }, `Read from ${plural(read + kept, "result")} of the pipelines. Far from the others: a robust z-score beyond ${FAR}, which calls for a look and proves nothing. Each subject's own values are on its page.`),

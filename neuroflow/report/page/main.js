@@ -5,13 +5,14 @@ function start() {
   buildMatrix();
   byId("subject").addEventListener("close", onSubjectClosed);
   byId("subject").addEventListener("click", (event) => { if (event.target === byId("subject")) byId("subject").close(); });
-  window.addEventListener("hashchange", followHash);
+  document.addEventListener("click", onLink);
+  window.addEventListener("hashchange", () => follow(location.hash));
   drawFailures();
   drawFlow();
   drawUsage();
   drawFigures();
   drawProvenance();
-  followHash();
+  follow(location.hash);
   // Two frames later all of it has been laid out and painted.
   requestAnimationFrame(() => requestAnimationFrame(() => { document.documentElement.dataset.ready = Math.round(performance.now()); }));
 }

@@ -1,5 +1,5 @@
 // One subject: its sessions and results, its figures, its runs and their attempts; in a dialog that #sub-01 opens.
-let openSubject = null;
+let shownAddress = null;
 
 function linksOf(place) {
   return (place >= 0 && DATA.links[place]) || [];
@@ -29,7 +29,7 @@ function sessionTable(index) {
 function figureTable(sessions) {
   const kinds = figureKinds().filter((kind) => sessions.some((session) => kind.bySession.has(session)));
   if (!kinds.length) return null;
-  return [el("h3", {}, "Key figures"), scroller("Key figures", el("table", {}, el("caption", { class: "unseen" }, "Key figures"),
+  return [el("h3", {}, "Key figures"), scroller("Key figures of this subject", el("table", {}, el("caption", { class: "unseen" }, "Key figures"),
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Figure"), sessions.map((session) => el("th", { scope: "col", class: "number" }, sessionName(session))),
       el("th", { scope: "col", class: "number" }, "Cohort's median"), el("th", { scope: "col" }, "In the cohort"))),
     el("tbody", {}, kinds.map((kind) => el("tr", {}, el("th", { scope: "row" }, kind.label, " ", el("span", { class: "soft" }, kind.pipeline)),
@@ -74,7 +74,7 @@ function showSubject(subject, runId) {
   const runs = (runsBySubject().get(subject) || []).slice().reverse();
   const move = (step) => {
     const next = subject + step;
-    return el("button", { type: "button", disabled: next < 0 || next >= DATA.subjects.length, onclick: () => { location.hash = subjectHash(next); } },
+    return el("button", { type: "button", disabled: next < 0 || next >= DATA.subjects.length, onclick: () => goTo(subjectHash(next)) },
       step < 0 ? "Previous" : "Next", el("span", { class: "unseen" }, " subject"));
   };
   dialog.replaceChildren(
@@ -82,7 +82,6 @@ function showSubject(subject, runId) {
       el("div", { class: "buttons" }, move(-1), move(1), el("button", { type: "button", onclick: () => dialog.close() }, "Close"))),
     el("div", { class: "body" }, sessions.map(sessionTable), figureTable(sessions), el("h3", {}, "Runs, the newest first"),
       runs.map((place) => runDetails(place, RUNS.id[place] === runId))));
-  openSubject = subject;
   document.body.classList.add("subject-open");
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
@@ -93,9 +92,23 @@ function showSubject(subject, runId) {
   } else byId("subject-name").focus({ preventScroll: true });
 }
 
-function followHash() {
-  let hash = location.hash;
+// Where a viewer shows the page in a sandboxed frame, the address can't be changed; the subject opens all the same.
+function goTo(address) {
+  try { location.hash = address; } catch { /* in a sandbox */ }
+  follow(address);
+}
+function onLink(event) {
+  const link = event.target.closest("a[href^='#run-'], a[href^='#sub-']");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  goTo(link.getAttribute("href"));
+}
+
+function follow(address) {
+  if (address === shownAddress && byId("subject").open) return;
+  let hash = address;
   try { hash = decodeURIComponent(hash); } catch { /* a broken escape names nothing */ }
+  shownAddress = address;
   const run = /^#run-(\d+)$/.exec(hash);
   const subject = hash.startsWith("#sub-") ? placeOfSubject.get(hash.slice(5)) : undefined;
   if (run && placeOfRun.has(Number(run[1]))) showSubject(RUNS.subject[placeOfRun.get(Number(run[1]))], Number(run[1]));
@@ -104,8 +117,8 @@ function followHash() {
 }
 
 function onSubjectClosed() {
+  shownAddress = null;
   document.body.classList.remove("subject-open");
-  openSubject = null;
   if (!/^#(run|sub)-/.test(location.hash)) return;
   try {
     history.replaceState(null, "", location.pathname + location.search);
