@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from neuroflow.domain import AttemptStatus, RunStatus
+from neuroflow.domain import OPEN_RUN_STATUSES, AttemptStatus, RunStatus
 from neuroflow.domain.history import AttemptFact, History, RunFact
 from neuroflow.errors import ClusterError
 
@@ -33,6 +33,7 @@ class Group:
     attempts: int = 0
     runs: set[int] = field(default_factory=set)
     waiting: list[int] = field(default_factory=list)  # run ids, for a person
+    under_way: set[int] = field(default_factory=set)  # runs that are tried again
     first_at: datetime | None = None
     last_at: datetime | None = None
     example: str = ""
@@ -43,6 +44,8 @@ class Group:
         """Count one more; the last one to end is the example."""
         self.attempts += attempt is not None
         self.runs.add(run.id)
+        if run.status in OPEN_RUN_STATUSES:
+            self.under_way.add(run.id)
         if at is None:
             return
         self.first_at = at if self.first_at is None else min(self.first_at, at)

@@ -171,6 +171,7 @@ def _group(report: Report, group: Group) -> dict[str, object]:
         "attempts": group.attempts,
         "runs": len(group.runs),
         "waiting": len(group.waiting),
+        "underWay": len(group.under_way),
         "firstAt": seconds(group.first_at),
         "lastAt": seconds(group.last_at),
         "example": shown(group.example),

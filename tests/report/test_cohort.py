@@ -157,6 +157,12 @@ class TestFailures:
         (group,) = failure_groups(made.history(), waiting=frozenset({run.id}), since=None)
         assert (group.attempts, group.example) == (0, "no such account")
 
+    def test_a_run_that_is_tried_again_neither_waits_nor_is_over(self, made: made_up.Cohort) -> None:
+        run = made.add_run(made.add_session("01"), "qsiprep", RunStatus.FAILED)
+        made.runs[-1] = replace(run, status=RunStatus.RETRY_WAIT)
+        (group,) = failure_groups(made.history(), waiting=frozenset(), since=None)
+        assert (group.waiting, group.under_way) == ([], {run.id})
+
     def test_what_waits_for_a_person_stands_first_and_stays_whatever_its_age(self, made: made_up.Cohort) -> None:
         for subject, signature, failure in (("1", "aa", "node"), ("2", "aa", "node"), ("3", "bb", "timeout")):
             run = made.add_run(made.add_session(subject), "qsirecon", RunStatus.FAILED)

@@ -7,10 +7,10 @@ function runLink(id) {
 }
 
 function groupCard(group) {
-  const failed = STATES.F;
-  const waits = group.waiting
-    ? el("span", { class: `tag state st-${failed.name}` }, icon(failed.name), plural(group.waiting, "run waits", "runs wait"))
-    : el("span", { class: "tag" }, "none waits: later attempts came through");
+  const tag = (state, words) => el("span", { class: `tag state st-${state.name}` }, icon(state.name), words);
+  const waits = [group.waiting ? tag(STATES.F, plural(group.waiting, "run waits for a person", "runs wait for a person")) : null,
+    group.underWay ? tag(STATES.T, plural(group.underWay, "run is tried again", "runs are tried again")) : null,
+    group.waiting || group.underWay ? null : el("span", { class: "tag" }, "none waits for a person")];
   const more = (group.waiting || group.runs) - group.examples.length;
   return el("li", { class: "card group" },
     el("h3", {}, group.example || "No message was left"),
@@ -20,7 +20,7 @@ function groupCard(group) {
       group.signature && el("span", { class: "tag" }, "signature ", el("code", {}, group.signature))),
     el("p", { class: "soft" }, group.firstAt === group.lastAt ? `On ${moment(group.lastAt)} UTC`
       : `From ${moment(group.firstAt)} to ${moment(group.lastAt)} UTC`),
-    el("p", {}, group.waiting ? "Waiting: " : "Were met by: ",
+    el("p", {}, group.waiting ? "Waiting: " : "Met by: ",
       group.examples.map((id, position) => [position ? ", " : "", runLink(id)]), more > 0 ? ` and ${number(more)} more. ` : ". ",
       group.waiting && group.signature ? el("button", { type: "button", class: "plain",
         onclick: () => showInMatrix({ pipeline: group.pipeline, signature: group.signature }) }, "Show them in the cohort") : null),

@@ -30,7 +30,8 @@ function distributionFigure(one, words, say) {
   if (!one) return el("p", { class: "soft" }, `No ${words.toLowerCase()} is known yet.`);
   const box = el("div", { class: "plot" });
   const [, , median, , high, top] = one.quantiles;
-  const used = Math.round((100 * high) / one.request);
+  const share = (100 * high) / one.request;
+  const used = share < 1 ? "less than 1" : Math.round(share);
   const shape = el("figure", {}, box, el("figcaption", {}, el("span", { class: "what" }, `${words}: `), "median ", el("strong", {}, say(median)), `, 95 % below ${say(high)} (${used} % of what is asked for), most ${say(top)}`));
   requestAnimationFrame(() => plot(box, drawDistribution(one, words, say)));
   return shape;
