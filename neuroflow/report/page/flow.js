@@ -119,7 +119,7 @@ function drawFlow() {
     const bars = el("div", { class: "plot" });
     const sums = el("div", { class: "plot" });
     drawn.replaceChildren(
-      el("h3", {}, `Ended per ${unit}`),
+      el("h3", {}, `Ended per ${unit} (UTC)`),
       el("ul", { class: "key" }, el("li", {}, swatch("completed"), "completed, above the line"), el("li", {}, swatch("failed"), "failed, below it")),
       bars);
     plot(bars, drawBars(found, size));
