@@ -293,6 +293,13 @@ def test_in_the_sandbox_of_a_viewer_links_work_too(page: Page, small: Path) -> N
     page.driver.switch_to.default_content()
 
 
+def test_what_could_not_be_read_is_named(page: Page, tmp_path: Path) -> None:
+    made = made_up.cohort(9)
+    made.figures.unreadable, made.figures.problems = 2, ["fa.tsv is cut short"]
+    page.open(made_up.page(tmp_path / "report.html", made_up.report(made)))
+    assert "2 results could not be read whole: fa.tsv is cut short; and others." in page.text("#figures")
+
+
 def test_an_outlier_is_named(page: Page, small: Path) -> None:
     page.open(small)
     assert page.js("return [...document.querySelectorAll('#figures tbody a')].map(a => a.textContent)") == [

@@ -35,9 +35,9 @@ function drawFigures() {
   const kinds = figureKinds();
   const notes = [];
   if (left) notes.push(`For ${plural(left, "result")} no time was left: make the report again, or with a longer --read-for.`);
-  if (unreadable) notes.push(`${plural(unreadable, "result")} could not be read.`);
+  if (unreadable) notes.push(`${plural(unreadable, "result")} could not be read whole: ${DATA.figures.problems.join("; ")}${unreadable > DATA.figures.problems.length ? "; and others" : ""}.`);
   if (!kinds.length) {
-    box.append(el("p", {}, read + kept + left ? "The results hold no key figures." : "No key figures were read."), notes.map((note) => el("p", { class: "note" }, note)));
+    box.append(el("p", {}, read + kept + left ? "The results hold no key figures." : "No key figures were read."), notes.map((note) => el("p", { class: "note any" }, note)));
     return;
   }
   const rows = kinds.map((kind) => el("tr", {},
@@ -54,5 +54,5 @@ function drawFigures() {
     el("thead", {}, el("tr", {}, ["Figure", "Sessions", "Median", "Middle half", "Range", "Spread", "Far from the others"].map((word, index) =>
       el("th", { scope: "col", class: index && index < 5 ? "number" : null }, word)))), el("tbody", {}, rows))),
   el("p", { class: "note" }, `Read from ${plural(read + kept, "result")} of the pipelines. Far from the others: a robust z-score beyond ${FAR}, which calls for a look and proves nothing. Each subject's own values are on its page.`),
-  notes.map((note) => el("p", { class: "note" }, note)));
+  notes.map((note) => el("p", { class: "note any" }, note)));
 }
