@@ -152,7 +152,7 @@ def report(made: Cohort, *, title: str = "Made-up cohort", log: tuple[str, ...] 
             config_files=("/data/neuroflow.yaml",),
             config_digest="92e4f1bc895e",
             settings="paths:\n  bids_root: /data/bids\n",
-            tools=(ToolUse("qsiprep", "26.1.1", "/images/qsiprep.sif", "sha256:ab", 7),),
+            tools=(ToolUse("qsiprep", "26.1.1", "/images/qsiprep.sif", "sha256:ab", 7),) if made.runs else (),
         ),
     )
 

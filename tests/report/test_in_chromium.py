@@ -121,6 +121,7 @@ def test_it_loads_without_a_complaint_and_asks_for_itself_alone(page: Page, smal
     assert page.text("h1") == "Made-up cohort"
     assert page.complaints() == []
     assert page.requests() == [small.as_uri()]
+    assert not re.search(r"\b(null|undefined|NaN|object)\b", page.text("body"))
     sections = page.js("return [...document.querySelectorAll('h2')].map(h => h.textContent)")
     assert sections == ["Overview", "Cohort", "Failures", "Over time", "Time and memory", "Key figures", "Provenance"]
 
@@ -297,7 +298,11 @@ def test_what_could_not_be_read_is_named(page: Page, tmp_path: Path) -> None:
     made = made_up.cohort(9)
     made.figures.unreadable, made.figures.problems = 2, ["fa.tsv is cut short"]
     page.open(made_up.page(tmp_path / "report.html", made_up.report(made)))
-    assert "2 results could not be read whole: fa.tsv is cut short; and others." in page.text("#figures")
+    told = "2 results could not be read whole: fa.tsv is cut short; and others."
+    assert told in page.text("#figures")
+    made.figures.values.clear()
+    page.open(made_up.page(tmp_path / "report.html", made_up.report(made)))
+    assert told in page.text("#figures")
 
 
 def test_an_outlier_is_named(page: Page, small: Path) -> None:
@@ -350,4 +355,5 @@ def test_an_empty_cohort_is_a_page_as_well(page: Page, tmp_path: Path) -> None:
     page.open(made_up.page(tmp_path / "report.html", made_up.report(made_up.Cohort())))
     assert page.text("#shown") == "All 0 sessions"
     assert "No run has ended yet." in page.text("#time")
+    assert not re.search(r"\b(null|undefined|NaN|object)\b", page.text("body"))
     assert page.complaints() == []

@@ -36,8 +36,9 @@ function drawFigures() {
   const notes = [];
   if (left) notes.push(`For ${plural(left, "result")} no time was left: make the report again, or with a longer --read-for.`);
   if (unreadable) notes.push(`${plural(unreadable, "result")} could not be read whole: ${DATA.figures.problems.join("; ")}${unreadable > DATA.figures.problems.length ? "; and others" : ""}.`);
+  const shownNotes = notes.map((note) => el("p", { class: "note any" }, note));
   if (!kinds.length) {
-    box.append(el("p", {}, read + kept + left ? "The results hold no key figures." : "No key figures were read."), notes.map((note) => el("p", { class: "note any" }, note)));
+    fill(box, {}, [el("p", {}, read + kept + left ? "The results hold no key figures." : "No key figures were read."), shownNotes]);
     return;
   }
   const rows = kinds.map((kind) => el("tr", {},
@@ -50,9 +51,9 @@ function drawFigures() {
     el("td", {}, kind.far.length ? [kind.far.slice(0, SHOWN_FAR).map((one, position) => [position ? ", " : "",
       el("a", { href: subjectHash(SESSIONS.subject[one.session]), title: `${sessionName(one.session)}: ${withUnit(kind, one.value)}` }, scopeWords(SESSIONS.subject[one.session], one.session))]),
     kind.far.length > SHOWN_FAR ? ` and ${number(kind.far.length - SHOWN_FAR)} more` : ""] : el("span", { class: "soft" }, "none"))));
-  box.append(scroller("Key figures over all sessions", el("table", {}, el("caption", {}, "Over all sessions"),
+  fill(box, {}, [scroller("Key figures over all sessions", el("table", {}, el("caption", {}, "Over all sessions"),
     el("thead", {}, el("tr", {}, ["Figure", "Sessions", "Median", "Middle half", "Range", "Spread", "Far from the others"].map((word, index) =>
       el("th", { scope: "col", class: index && index < 5 ? "number" : null }, word)))), el("tbody", {}, rows))),
   el("p", { class: "note" }, `Read from ${plural(read + kept, "result")} of the pipelines. Far from the others: a robust z-score beyond ${FAR}, which calls for a look and proves nothing. Each subject's own values are on its page.`),
-  notes.map((note) => el("p", { class: "note any" }, note)));
+  shownNotes]);
 }

@@ -8,9 +8,9 @@ function drawProvenance() {
   const tools = from.tools.map((tool) => el("tr", {}, el("th", { scope: "row" }, tool.pipeline), el("td", {}, tool.version || "not known"),
     el("td", { class: "any" }, tool.image || "no image: a program of the host"), el("td", { class: "any mono" }, tool.digest || (tool.image ? "not read yet" : "")),
     el("td", { class: "number" }, number(tool.attempts))));
-  byId("provenance-facts").append(el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+  fill(byId("provenance-facts"), {}, [el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
     tools.length ? scroller("What the results were made with", el("table", {}, el("caption", {}, "What the results were made with"), el("thead", {}, el("tr", {},
       ["Pipeline", "Version", "Image", "Digest", "Attempts that succeeded"].map((word, index) => el("th", { scope: "col", class: index === 4 ? "number" : null }, word)))),
     el("tbody", {}, tools))) : null,
-    el("details", {}, el("summary", {}, "The settings in force, without secrets"), el("pre", { tabindex: 0 }, from.settings)));
+    el("details", {}, el("summary", {}, "The settings in force, without secrets"), el("pre", { tabindex: 0 }, from.settings))]);
 }
