@@ -1,12 +1,12 @@
 # make check   linters and the fast tests: no services, about two minutes
-# make test    everything, with SLURM, Apptainer, Redis, PostgreSQL and sshd where this machine can have them
+# make test    everything, with SLURM, Apptainer, Redis, PostgreSQL, sshd and Chromium where this machine can have them
 # make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (six minutes)
 # make soak    `neuroflow up` for an hour while its children are killed at random (an hour and some minutes)
 # make demo    a phantom scanner and the whole way through it on this machine
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SERVICE_MARKS := slurm apptainer redis postgres ssh
+SERVICE_MARKS := slurm apptainer redis postgres ssh chromium
 FAST := not slow $(SERVICE_MARKS:%=and not %)
 COVERAGE_FLOOR := 80
 

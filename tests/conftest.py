@@ -8,10 +8,12 @@ import pwd
 import secrets
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.support import apptainer as real_apptainer
+from tests.support import chromium as real_chromium
 from tests.support import demo_images as images
 from tests.support import postgres as real_postgres
 from tests.support import redis_server as real_redis
@@ -26,6 +28,7 @@ MARKS_OF_FIXTURES = {
     "demo_images": ("apptainer", "slow"),
     "redis_server": ("redis",),
     "sshd": ("ssh",),
+    "chromium": ("chromium",),
     "postgres_url": ("postgres",),  # fresh_postgres needs it too
 }
 FOREIGN_PREFIXES = (
@@ -99,6 +102,16 @@ def sshd() -> Iterator[real_sshd.Sshd]:
     require("ssh", real_sshd.find_sshd() is not None, real_sshd.HOW)
     with real_sshd.running_sshd() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A selenium driver of a real Chromium, shared by the test session."""
+    programs = real_chromium.find_chromium()
+    require("chromium", programs is not None, real_chromium.HOW)
+    assert programs is not None
+    with real_chromium.running_chromium(programs, tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from neuroflow.cli.notify_commands import notify_group
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.recovery_commands import recovery_group
+from neuroflow.cli.report_command import report_command
 from neuroflow.cli.run_commands import runs_group
 from neuroflow.cli.scan_command import scan_command
 from neuroflow.cli.services_commands import services_group
@@ -119,6 +120,7 @@ for _command in (
     notify_group,
     pipeline_group,
     recovery_group,
+    report_command,
     run_group,
     runs_group,
     scan_command,

@@ -8,6 +8,7 @@ from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.dead_letters import DeadLetterState
 from neuroflow.core.deliveries import DeliveryState
 from neuroflow.core.failures import FailureState
+from neuroflow.core.history import HistoryState
 from neuroflow.core.holds import HoldState
 from neuroflow.core.images import ImageState
 from neuroflow.core.lines import LineState
@@ -41,6 +42,7 @@ class StateManager(
     WorkflowState,
     DeadLetterState,
     FailureState,
+    HistoryState,
     HoldState,
     ImageState,
     LineState,
@@ -53,9 +55,9 @@ class StateManager(
 ):
     """Every read and write of the state database.
 
-    Each method is one transaction, but for `record_sightings` and those that read pages. A move of a run or an attempt
-    is a compare-and-set with its audit row in the same transaction; rows stay inside, callers get frozen dataclasses
-    with aware times in UTC. Safe to share between threads, and to carry into a forked process.
+    Each method is one transaction, but for `record_sightings`, `history` and those that read pages. A move of a run or
+    an attempt is a compare-and-set with its audit row in the same transaction; rows stay inside, callers get frozen
+    dataclasses with aware times in UTC. Safe to share between threads, and to carry into a forked process.
     """
 
 

@@ -1,0 +1,171 @@
+"""`neuroflow report`: the cohort, what failed and what came out, in one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neuroflow.cli.arguments import SUBJECT, actor, examples, json_option
+from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.output import escaped, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from neuroflow.orchestrator.services import Services
+    from neuroflow.report.cohort import Cohort
+    from neuroflow.report.figures import Figures
+    from neuroflow.report.gather import Report
+
+DEFAULT_NAME = "neuroflow-report.html"
+_CACHE = "report-figures.json.gz"  # in paths.state_dir
+_SHORTEST_TITLE, _LONGEST_TITLE = 1, 200
+
+
+def _since(value: str) -> datetime:
+    """Return the time that a date, or a number of days before now, names."""
+    from datetime import UTC, datetime, timedelta
+
+    text = value.strip()
+    if text[:-1].isdecimal() and text[-1:] == "d" and int(text[:-1]) < 36_500:
+        return datetime.now(UTC) - timedelta(days=int(text[:-1]))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no time: a date such as 2026-03-31, or a number of days: 90d") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _title(value: str) -> str:
+    text = " ".join(value.split())
+    if not _SHORTEST_TITLE <= len(text) <= _LONGEST_TITLE:
+        raise click.BadParameter(f"a title has 1 to {_LONGEST_TITLE} characters, this one {len(text)}")
+    return text
+
+
+@click.command(
+    "report",
+    epilog=examples(
+        "neuroflow report",
+        "neuroflow report --output /projects/study/report.html --title 'Study, autumn'",
+        "neuroflow report --subject 01 --subject 02 --since 90d",
+    ),
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_NAME,
+    metavar="FILE",
+    help=f"Where it is written; otherwise {DEFAULT_NAME} here.",
+)
+@click.option("--subject", "subjects", type=SUBJECT, multiple=True, metavar="LABEL", help="Only this one; repeatable.")
+@click.option(
+    "--since",
+    type=_since,
+    metavar="TIME",
+    help="Count flow, time, memory and failures from then on: a date (UTC), or days before now (90d).",
+)
+@click.option("--title", type=_title, metavar="TEXT", help="The page's heading.")
+@click.option("--no-figures", is_flag=True, help="Read no key figures and look for no reports of the tools: no files.")
+@click.option(
+    "--read-for",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Read the results' files for at most this long; what was read is kept for the next report.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is no report.")
+@json_option
+@pass_app
+def report_command(
+    app: AppContext,
+    output: Path,
+    subjects: tuple[str, ...],
+    since: datetime | None,
+    title: str | None,
+    no_figures: bool,
+    read_for: float,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the whole cohort into one HTML file that needs no network.
+
+    It shows how far every session is, what failed and why, how long the pipelines take, key figures, links to the
+    tools' own reports, and where all of it comes from. Nothing is changed but the file.
+    """
+    from neuroflow.report.document import document
+    from neuroflow.report.gather import Wish, gather
+    from neuroflow.report.payload import payload
+    from neuroflow.report.write import check_target, write_page
+
+    target = output.expanduser().absolute()
+    check_target(target, replace=force)
+    services = app.services()
+    name = title or f"{services.config.paths.derivatives_root.parent.name or 'Cohort'}: diffusion MRI"
+    wish = Wish(title=name, made_by=actor(), subjects=tuple(dict.fromkeys(subjects)), since=since)
+    report = gather(services, wish, read_figures=_reader(services, no_figures=no_figures, seconds=read_for))
+    # Links are relative to where the file really lies, not to a link to its folder.
+    size = write_page(target, document(report, payload(report, folder=target.parent.resolve())))
+    _tell(_outcome(report, target, size), as_json=as_json)
+
+
+def _reader(services: Services, *, no_figures: bool, seconds: float) -> Callable[[Cohort], Figures]:
+    import time
+
+    from neuroflow.adapters.key_figures import look_up_key_figures
+    from neuroflow.config.path_map import PathMap
+    from neuroflow.report.figure_cache import FigureCache
+    from neuroflow.report.figures import Figures, Readers, read_figures
+    from neuroflow.report.tool_reports import ReportIndex
+
+    config = services.config
+
+    def read(cohort: Cohort) -> Figures:
+        if no_figures:
+            return Figures()
+        cache = FigureCache(config.paths.state_dir / _CACHE)
+        names = PathMap(config.cluster.ssh.paths if config.cluster.is_remote else {})
+        end = time.monotonic() + seconds
+        readers = Readers(look_up_key_figures, ReportIndex().find, cache, names.here, lambda: time.monotonic() < end)
+        figures = read_figures(cohort, readers)
+        cache.save()
+        return figures
+
+    return read
+
+
+def _outcome(report: Report, path: Path, size: int) -> dict[str, Any]:
+    figures = report.figures
+    return {
+        "schema": 1,
+        "path": str(path),
+        "bytes": size,
+        "sessions": len(report.cohort.sessions),
+        "runs": len(report.history.runs),
+        "failures": len(report.groups),
+        "results_read": figures.read,
+        "results_kept": figures.kept,
+        "results_left": figures.left,
+        "results_unreadable": figures.unreadable,
+        "reports_linked": sum(1 for found in figures.reports.values() if found),
+    }
+
+
+def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        write_json(outcome)
+        return
+    click.echo(f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {outcome['sessions']} sessions")
+    if outcome["results_read"] or outcome["results_kept"]:
+        click.echo(
+            f"key figures were looked up for {outcome['results_read'] + outcome['results_kept']} results, "
+            f"{outcome['results_kept']} of them as they were read before"
+        )
+    if outcome["results_left"]:
+        click.echo(f"no time was left for {outcome['results_left']} results: run it again, or with a longer --read-for")
+    if outcome["results_unreadable"]:
+        click.echo(f"{outcome['results_unreadable']} results could not be read whole; the page says which")
