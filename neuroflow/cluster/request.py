@@ -27,6 +27,7 @@ class JobRequest:
     run: ContainerRun
     settings: PipelineSettings
     journal: Mapping[str, object] = field(default_factory=dict)  # what the database knows of the attempt
+    provenance: Mapping[str, object] = field(default_factory=dict)  # what its results shall say of where they come from
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
+from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, InputRule, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content
 from neuroflow.domain.journal import JournalEntry, RunOrigin
@@ -63,6 +63,7 @@ __all__ = [
     "FoundSession",
     "ImageFacts",
     "ImageRecord",
+    "InputRule",
     "JobState",
     "JournalEntry",
     "KnownSession",
