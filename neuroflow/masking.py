@@ -41,7 +41,7 @@ def mask_command(words: Sequence[str]) -> list[str]:
     for word in words:
         if before == "--env":
             found.append(_masked_variables(word))
-        elif before.startswith("--") and "=" not in before and is_secret_key(before):
+        elif before.startswith("--") and "=" not in before and not word.startswith("--") and _is_secret_name(before):
             found.append(MASK)
         else:
             found.append(_masked_pair(word) if word.startswith("--") else mask_text(word))
@@ -57,9 +57,13 @@ def _masked_variables(text: str) -> str:
     return ",".join('"' + _masked_pair(field).replace('"', '""') + '"' for field in fields)
 
 
+def _is_secret_name(name: str) -> bool:
+    return is_secret_key(name.replace("-", "_"))
+
+
 def _masked_pair(text: str) -> str:
     name, equals, value = text.partition("=")
-    return f"{name}={MASK}" if equals and value and is_secret_key(name) else mask_text(text)
+    return f"{name}={MASK}" if equals and value and _is_secret_name(name) else mask_text(text)
 
 
 def mask_value(key: str, value: Any) -> Any:

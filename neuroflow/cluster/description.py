@@ -147,15 +147,20 @@ def _said(folder: Path) -> list[Json]:
 
 
 def put_in_place(path: Path, value: object) -> None:
-    """Write a file of a dataset whole, readable as the process's umask says.
+    """Write a JSON file of a dataset whole, readable as the process's umask says.
 
     Raises:
         OSError: when it can't be written.
     """
+    put_bytes_in_place(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def put_bytes_in_place(path: Path, data: bytes) -> None:
+    """Write a file of a dataset whole, as `put_in_place` does."""
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        with temporary.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -79,7 +79,7 @@ def leave_provenance(work: Work) -> str:
         return ""
     dataset = Path(work.plan.publish_dir)
     problems = []
-    for folder in _datasets(work.plan):
+    for folder in datasets_of(work.plan):
         try:
             _describe(work.plan, folder, about)
         except (OSError, ValueError) as error:
@@ -95,7 +95,7 @@ def leave_provenance(work: Work) -> str:
     return "; ".join(problems)
 
 
-def _datasets(plan: Plan) -> list[str]:
+def datasets_of(plan: Plan) -> list[str]:
     """Return the datasets that a plan wrote into: the one itself, as "", and those of `derivatives/` in it."""
     paths = [path.split("/") for path in (*plan.owned, *plan.shared)]
     nested = {"/".join(parts[:2]) for parts in paths if parts[0] == "derivatives" and len(parts) > 2}
@@ -103,16 +103,21 @@ def _datasets(plan: Plan) -> list[str]:
 
 
 def _describe(plan: Plan, folder: str, about: Mapping[str, Any]) -> None:
-    target = Path(plan.publish_dir) / folder
-    extra = dict(about["description"])
-    if folder:
-        extra["Name"] = target.name
-        extra.pop("DatasetLinks", None)  # they are relative to the dataset's own folder
     written = read_description(Path(plan.output_dir) / folder / DESCRIPTION_NAME)
-    describe_dataset(target, _entries(written, about), extra=extra)
+    target = Path(plan.publish_dir) / folder
+    describe_dataset(target, generators_of(written, about), extra=fields_for(folder, about))
 
 
-def _entries(written: Mapping[str, Any] | None, about: Mapping[str, Any]) -> list[Json]:
+def fields_for(folder: str, about: Mapping[str, Any]) -> Json:
+    """Return what the description of a dataset says, at `folder` of the run's own, where its tool says nothing."""
+    fields = dict(about["description"])
+    if folder:
+        fields["Name"] = Path(folder).name
+        fields.pop("DatasetLinks", None)  # they are relative to the dataset's own folder
+    return fields
+
+
+def generators_of(written: Mapping[str, Any] | None, about: Mapping[str, Any]) -> list[Json]:
     """Return what made the results: first the tool in its own words, where it has any; then we."""
     said = (written or {}).get("GeneratedBy")
     own = [dict(entry) for entry in said if isinstance(entry, Mapping)] if isinstance(said, list) else []

@@ -13,10 +13,11 @@ import filecmp
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.description import DESCRIPTION_NAME, describe_dataset, read_description
@@ -106,6 +107,18 @@ def interrupted_plan(folder: Path) -> Plan | None:
         raw = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    return _plan(raw)
+
+
+def parse_plan(raw: Mapping[str, Any]) -> Plan | None:
+    """Return a plan that was kept, None for what is none."""
+    try:
+        return _plan(raw)
+    except (KeyError, TypeError):
+        return None
+
+
+def _plan(raw: Mapping[str, Any]) -> Plan:
     return Plan(
         output_dir=raw["output_dir"],
         publish_dir=raw["publish_dir"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neuroflow.core.attempts import AttemptState
+from neuroflow.core.audit_log import AuditFilter, AuditLogState
 from neuroflow.core.calls import CallState
 from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.dead_letters import DeadLetterState
@@ -38,6 +39,7 @@ class StateManager(
     HoldState,
     ImageState,
     ServiceState,
+    AuditLogState,
     CallState,
     TallyState,
     NoticeState,
@@ -51,4 +53,4 @@ class StateManager(
     """
 
 
-__all__ = ["Ending", "NewAttempt", "SeenAttempt", "StateManager", "utcnow"]
+__all__ = ["AuditFilter", "Ending", "NewAttempt", "SeenAttempt", "StateManager", "utcnow"]
