@@ -10,7 +10,7 @@ import click
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.log_entries import write_entry
-from neuroflow.cli.log_text import ending_on_ctrl_c
+from neuroflow.cli.log_text import ending_on_ctrl_c, say
 from neuroflow.cli.moments import since as since_type
 
 if TYPE_CHECKING:
@@ -77,8 +77,11 @@ def show_service_log(source: Source, wanted: LogFilter, *, limit: int | None, fo
 
     # Opened before the last lines are read, so that none is missed between.
     follower = Follower(source.path) if follow else None
-    for entry in last_entries(files_of(source.path), wanted, limit=limit) if limit != 0 else ():
+    entries = last_entries(files_of(source.path), wanted, limit=limit) if limit != 0 else []
+    for entry in entries:
         write_entry(entry, raw=raw)
+    if not entries and not follow:
+        say(f"nothing of that kind in {source.path}")
     while follower is not None:
         for entry in follower.read():
             if wanted.accepts(entry):

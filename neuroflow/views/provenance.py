@@ -59,7 +59,8 @@ def provenance_of(services: Services, run_id: int) -> RunProvenance:
     target = str(dataset_of(services, run, where=attempt.where) / provenance_file(run))
     for path in (target, f"{attempt.folder}/{PROVENANCE_NAME}"):
         written = _json(folders, path)
-        if written.get("schema") == SCHEMA:
+        # A file of another attempt is of a database that gave the run's number to another one.
+        if written.get("schema") == SCHEMA and (written.get("attempt") or {}).get("token") == attempt.token:
             return RunProvenance(_completed(written, attempts), path, target)
     document, problems = _put_together(services, run, attempt)
     return RunProvenance(_completed(document, attempts), "", target, problems)

@@ -38,6 +38,7 @@ _MEANINGS = {
     "claim": "the job that executes it",
     "fenced": "it was given up",
     "inputs.json": "its inputs, with hashes",
+    "process.json": "the process that executes it",
     "provenance.json": "where its results come from",
     "publish.json": "what it published",
     "voxelops.json": "what VoxelOps answered",
