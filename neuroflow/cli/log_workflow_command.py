@@ -42,8 +42,10 @@ def workflow_command(
     services = app.services()
     state = services.state
     workflow = state.get_workflow_run(workflow_run_id)
-    runs = tuple(state.runs_opened_by(workflow_run_id)) if with_runs else ()
-    audit = state.find_audit(AuditFilter(workflow_run_id=workflow_run_id, run_ids=runs, limit=_MOST_ROWS))
+    runs = state.runs_opened_by(workflow_run_id) if with_runs else []
+    audit = state.find_audit(AuditFilter(workflow_run_id=workflow_run_id, limit=_MOST_ROWS))
+    if with_runs:
+        audit += state.find_audit(AuditFilter(opened_by=workflow_run_id, limit=_MOST_ROWS))
     entries: Sequence[Entry] = ()
     try:
         path = find_source(services.config, None).path

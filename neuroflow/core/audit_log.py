@@ -26,6 +26,7 @@ class AuditFilter:
     session_id: int | None = None
     run_ids: tuple[int, ...] = ()  # and their attempts
     workflow_run_id: int | None = None
+    opened_by: int | None = None  # of the runs that this workflow run opened
     entity: str | None = None
     actor: str | None = None
     event: str | None = None  # the event, or how it begins: `run.`
@@ -61,6 +62,9 @@ def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[boo
         if not about:
             return None
         found.append(or_(*about))
+    if wanted.opened_by is not None:
+        opened = select(RunRow.id).where(RunRow.workflow_run_id == wanted.opened_by)
+        found += [AuditRow.entity == "run", AuditRow.entity_id.in_(opened)]
     if wanted.entity is not None:
         found.append(AuditRow.entity == wanted.entity)
     if wanted.actor is not None:

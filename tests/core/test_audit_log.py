@@ -63,5 +63,7 @@ def test_a_workflow_run_has_the_runs_that_it_opened(state: StateManager) -> None
     run = state.open_run(proposal(session), workflow_run_id=workflow.id)
     assert run is not None
     assert state.runs_opened_by(workflow.id) == [run.id]
-    found = state.find_audit(AuditFilter(workflow_run_id=workflow.id, run_ids=(run.id,)))
-    assert {row.entity for row in found} == {"workflow_run", "run"}
+    other = open_run(state, add_session(state, "02"))
+    found = state.find_audit(AuditFilter(opened_by=workflow.id))
+    assert {(row.entity, row.entity_id) for row in found} == {("run", run.id)} != {("run", other.id)}
+    assert [row.entity for row in state.find_audit(AuditFilter(workflow_run_id=workflow.id))] == ["workflow_run"]
