@@ -55,12 +55,12 @@ def provenance_of(services: Services, run_id: int) -> RunProvenance:
             hint=f"`neuroflow runs show {run_id}` tells how it stands",
         )
     attempt = succeeded[-1]
-    folders = services.folders(attempt.where)
+    folders, tokens = services.folders(attempt.where), {one.token for one in attempts}
     target = str(dataset_of(services, run, where=attempt.where) / provenance_file(run))
     for path in (target, f"{attempt.folder}/{PROVENANCE_NAME}"):
         written = _json(folders, path)
-        # A file of another attempt is of a database that gave the run's number to another one.
-        if written.get("schema") == SCHEMA and (written.get("attempt") or {}).get("token") == attempt.token:
+        # One of no attempt of this run is of a database that gave the run's number to another one.
+        if written.get("schema") == SCHEMA and (written.get("attempt") or {}).get("token") in tokens:
             return RunProvenance(_completed(written, attempts), path, target)
     document, problems = _put_together(services, run, attempt)
     return RunProvenance(_completed(document, attempts), "", target, problems)

@@ -91,6 +91,23 @@ def test_a_provenance_that_can_not_be_written_costs_no_results_and_is_said(tmp_p
     assert (dataset / "dataset_description.json").read_text() == "broken {"
 
 
+def test_results_that_a_later_attempt_published_are_those_of_the_attempt_that_made_them(tmp_path: Path) -> None:
+    first = job_in(tmp_path)
+    blocked = Path(first.folder) / "exit.json"
+    blocked.mkdir()  # it publishes, and can't leave its record: its run gets a further attempt
+    assert run(first)[0] != 0
+    blocked.rmdir()
+    (tmp_path / "derivatives" / "qsiprep" / FILE).unlink()
+    document = {**ABOUT["document"], "attempt": {"number": 2}}
+    later = replace(python_job(tmp_path, "raise SystemExit(9)"), provenance={**ABOUT, "document": document})
+    assert run(later)[0] == 0
+    written = json.loads((tmp_path / "derivatives" / "qsiprep" / FILE).read_text())
+    assert "attempt" not in written, "the document is the first attempt's"
+    assert written["inputs"][0]["count"] == 1
+    assert "usage" not in written, "the second job did not run the tool"
+    assert written["job"]["attempt_folder"] == first.folder
+
+
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "pass"])
 def test_a_failed_attempt_leaves_none(tmp_path: Path, code: str) -> None:
     job = job_in(tmp_path, code)
