@@ -27,7 +27,7 @@ _FOREIGN = tuple(
 )
 _TAKES_VARIABLES = ("apptainer", "singularity")
 # In the scripts of slurm/base.sbatch.j2: what stands around the site's own lines.
-_SETUP_STARTS = "\n    done\nfi\n"
+_SETUP_STARTS = "\nif ! type module "
 _SETUP_ENDS = ("\nexport NEUROFLOW_SCRATCH", "\nexport PYTHONPATH=", "\nexport SUBMITIT_EXECUTOR")
 _SOURCE = re.compile(r'^type=bind,"source=((?:[^"]|"")*)"')
 _NEEDS_ESCAPES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -108,11 +108,11 @@ def _script(services: Services, attempt: AttemptRecord) -> _Script:
     except NotFoundError:
         return _Script()
     code = next((line for line in text.splitlines() if line.startswith("export PYTHONPATH=")), "")
-    _, found, rest = text.partition(_SETUP_STARTS)
-    if not found:
+    start = text.find(_SETUP_STARTS)
+    if start < 0:
         return _Script(code=code)
-    end = min((place for name in _SETUP_ENDS if (place := rest.find(name)) >= 0), default=0)
-    return _Script(tuple(line for line in rest[:end].splitlines() if line.strip()), code)
+    end = min((place for name in _SETUP_ENDS if (place := text.find(name, start)) >= 0), default=start)
+    return _Script(tuple(line for line in text[start:end].splitlines() if line.strip()), code)
 
 
 def _notes(
