@@ -56,19 +56,28 @@ def service_command(
     SERVICE is worker, beat, cli, up (lines of `logging.file`), redis, or the name of a file in the log folder; without
     it, all lines of `logging.file`.
     """
+    from dataclasses import replace
+
+    from neuroflow.errors import NotFoundError
     from neuroflow.views.service_log import LogFilter
     from neuroflow.views.service_sources import find_source
 
-    source = find_source(app.config(check_files=False), name)
     wanted = LogFilter(
-        services=source.services,
         level=level,
         run_ids=frozenset() if run_id is None else frozenset({run_id}),
         since=since,
     )
     limit = tail if tail is not None else (None if since is not None else 200)
+    config = app.config(check_files=False)
     with ending_on_ctrl_c():
-        show_service_log(source, wanted, limit=limit, follow=follow, raw=raw)
+        try:
+            source = find_source(config, name)
+            show_service_log(source, replace(wanted, services=source.services), limit=limit, follow=follow, raw=raw)
+        except PermissionError as error:
+            raise NotFoundError(
+                f"the log can't be read by this user: {error.filename}",
+                hint="logs are closed to other users: ask whoever runs the services, or see paths.group",
+            ) from error
 
 
 def show_service_log(source: Source, wanted: LogFilter, *, limit: int | None, follow: bool, raw: bool) -> None:

@@ -15,7 +15,7 @@ from neuroflow.cluster.scratch import SCRATCH_MARK
 from neuroflow.cluster.submit import code_path
 from neuroflow.domain import AttemptRecord
 from neuroflow.errors import NotFoundError
-from neuroflow.masking import MASK, mask_command, mask_value
+from neuroflow.masking import MASK, is_secret_key, mask_command, mask_text, mask_value
 from neuroflow.orchestrator.services import Services
 from neuroflow.views.run_logs import container_of, missing_file, script_of
 
@@ -29,6 +29,7 @@ _TAKES_VARIABLES = ("apptainer", "singularity")
 # In the scripts of slurm/base.sbatch.j2: what stands around the site's own lines.
 _SETUP_STARTS = "\nif ! type module "
 _SETUP_ENDS = ("\nexport NEUROFLOW_SCRATCH", "\nexport PYTHONPATH=", "\nexport SUBMITIT_EXECUTOR")
+_EXPORT = re.compile(r"\s*export\s+([A-Za-z_][A-Za-z0-9_]*)=")
 _SOURCE = re.compile(r'^type=bind,"source=((?:[^"]|"")*)"')
 _NEEDS_ESCAPES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -64,16 +65,9 @@ def repeat_attempt(services: Services, attempt: AttemptRecord, *, folder: str) -
     environment: dict[str, str] = mask_value("environment", dict(job["environment"]))
     own = {job["output_dir"]: "out", job["work_dir"]: "work", SCRATCH_MARK: "tmp"}
     moved = {place: f"{folder}/{name}" for place, name in own.items()}
-    notes = _notes(folders, attempt, command=command, before=before, moved=moved, environment=environment)
-    return Repeat(
-        attempt,
-        folder,
-        command,
-        before,
-        environment,
-        notes,
-        _lines(command, before=before, environment=environment, moved=moved, script=_script(services, attempt)),
-    )
+    lines = _lines(command, before=before, environment=environment, moved=moved, script=_script(services, attempt))
+    notes = _notes(folders, attempt, command=command, moved=moved, lines=lines, prepares=bool(before))
+    return Repeat(attempt, folder, command, before, environment, notes, lines)
 
 
 def _job(services: Services, folders: Folders, attempt: AttemptRecord) -> Mapping[str, Any]:
@@ -112,7 +106,12 @@ def _script(services: Services, attempt: AttemptRecord) -> _Script:
     if start < 0:
         return _Script(code=code)
     end = min((place for name in _SETUP_ENDS if (place := text.find(name, start)) >= 0), default=start)
-    return _Script(tuple(line for line in text[start:end].splitlines() if line.strip()), code)
+    return _Script(tuple(_masked(line) for line in text[start:end].splitlines() if line.strip()), code)
+
+
+def _masked(line: str) -> str:
+    found = _EXPORT.match(line)
+    return f"export {found[1]}={MASK}" if found and is_secret_key(found[1]) else mask_text(line)
 
 
 def _notes(
@@ -120,9 +119,9 @@ def _notes(
     attempt: AttemptRecord,
     *,
     command: Sequence[str],
-    before: Sequence[Sequence[str]],
     moved: Mapping[str, str],
-    environment: Mapping[str, str],
+    lines: Sequence[str],
+    prepares: bool,
 ) -> tuple[str, ...]:
     notes = [
         f"attempt {attempt.number} of run {attempt.run_id}: {attempt.pipeline} of {attempt.scope}, {attempt.status}"
@@ -130,9 +129,9 @@ def _notes(
         "it wrote into other folders, and nothing that you make here is published; as it ran: "
         + ", ".join(place for place in moved if place != SCRATCH_MARK),
     ]
-    if before:
+    if prepares:
         notes.append("the first commands prepare the input; they may add what a dataset lacks at its top, as they did")
-    if any(MASK in word for words in (command, *before, environment.values()) for word in words):
+    if any(MASK in line for line in lines):
         notes.append(f"secrets are masked: put them in place of {MASK}")
     # What the commands before make is not there yet.
     sources = [path for path in _sources(folders, attempt, command) if not path.startswith(tuple(moved))]

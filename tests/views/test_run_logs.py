@@ -105,12 +105,13 @@ def test_what_the_site_loads_before_a_job_is_loaded_again(tmp_path: Path) -> Non
     job = python_job(tmp_path, WRITES, before=(("touch", "before"),))
     attempt = replace(made(job), where="slurm")
     recorded = Path(__file__).parents[1] / "cluster_layer" / "recorded" / "qsiprep.sbatch"
-    write(Path(attempt.folder) / "submission.sh", recorded.read_text(encoding="utf-8"))
+    text = recorded.read_text(encoding="utf-8").replace("module load fsl", 'export MY_PASSWORD="s3cret"')
+    write(Path(attempt.folder) / "submission.sh", text)
     lines = repeat_attempt(SERVICES, attempt, folder="/again").lines
     at = lines.index("module load apptainer/1.4")
     assert lines[:3] == ("(", "set -e", "if ! type module >/dev/null 2>&1; then")
     assert at < lines.index("mkdir -p /again/out /again/work /again/tmp")
-    assert not [line for line in lines if "SUBMITIT" in line or "#" in line]
+    assert not [line for line in lines if "SUBMITIT" in line or "#" in line or "s3cret" in line]
 
 
 def test_lines_steer_no_terminal_and_hold_no_secret(tmp_path: Path) -> None:
