@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -147,7 +148,7 @@ def _said(folder: Path) -> list[Json]:
 
 
 def put_in_place(path: Path, value: object) -> None:
-    """Write a JSON file of a dataset whole, readable as the process's umask says.
+    """Write a JSON file of a dataset as `put_bytes_in_place` does.
 
     Raises:
         OSError: when it can't be written.
@@ -156,13 +157,15 @@ def put_in_place(path: Path, value: object) -> None:
 
 
 def put_bytes_in_place(path: Path, data: bytes) -> None:
-    """Write a file of a dataset whole, as `put_in_place` does."""
+    """Write a file of a dataset whole; who may read it stays as it was, or is as the process's umask says."""
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+        with suppress(OSError):
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):

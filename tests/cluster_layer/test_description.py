@@ -22,9 +22,12 @@ def test_a_description_is_made_where_there_is_none_and_then_left_alone(tmp_path:
     extra = {"Name": "study", "BIDSVersion": "1.10.0"}
     assert describe_dataset(tmp_path, [OURS], extra=extra)
     assert description(tmp_path) == {**extra, "GeneratedBy": [OURS]}
+    (tmp_path / DESCRIPTION_NAME).chmod(0o664)
     before = (tmp_path / DESCRIPTION_NAME).stat()
     assert not describe_dataset(tmp_path, [OURS], extra={**extra, "Name": "another"})
     assert (tmp_path / DESCRIPTION_NAME).stat() == before
+    assert describe_dataset(tmp_path, [{"Name": "Other"}])
+    assert (tmp_path / DESCRIPTION_NAME).stat().st_mode == before.st_mode, "a group may still write to it"
 
 
 def test_what_a_person_and_the_tool_wrote_stays() -> None:
