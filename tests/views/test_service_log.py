@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -115,6 +116,23 @@ def test_a_follower_misses_nothing_over_many_rotations(tmp_path: Path) -> None:
     writer.close()
     assert len(files_of(path)) > 10
     assert seen == [f"e{number}" for number in range(1, 60)]
+
+
+def test_a_line_that_comes_between_the_reading_and_the_rotation_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "all.log"
+    path.write_bytes(line(0))
+
+    class Rotated(Follower):
+        def _newer(self) -> list[BinaryIO]:
+            with path.open("ab") as stream:
+                stream.write(line(1))
+            path.rename(tmp_path / "all.log.1")
+            path.write_bytes(line(2))
+            return super()._newer()
+
+    follower = Rotated(path)
+    assert [entry.values["event"] for entry in follower.read()] == ["e1", "e2"]
+    follower.close()
 
 
 def test_a_follower_waits_for_the_end_of_a_line_and_for_a_file(tmp_path: Path) -> None:
