@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.argument("run_id", metavar="RUN", type=int)
 @click.option("--attempt", "number", type=click.IntRange(min=1), help="This attempt; default: the newest.")
-@click.option("--stdout", "streams", flag_value="stdout", default=True, help="Standard output; the default.")
+@click.option("--stdout", "streams", flag_value="stdout", default="stdout", help="Standard output; the default.")
 @click.option("--stderr", "streams", flag_value="stderr", help="Standard error instead of standard output.")
 @click.option("--both", "streams", flag_value="both", help="Both, one after the other.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended, through its retries.")

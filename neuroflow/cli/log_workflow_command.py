@@ -25,7 +25,9 @@ _MOST_ROWS = 10_000
 @click.argument("workflow_run_id", metavar="ID", type=int)
 @click.option("--runs", "with_runs", is_flag=True, help="And what was logged and changed of the runs that it opened.")
 @click.option(
-    "--level", type=click.Choice(["debug", "info", "warning", "error", "critical"]), help="Log lines as grave."
+    "--level",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"]),
+    help="Log lines as grave as this, or graver.",
 )
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of the log.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
