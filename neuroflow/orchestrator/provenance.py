@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,8 @@ from neuroflow.orchestrator.services import Services
 PROVENANCE_FOLDER = f"{OWN_FOLDER}/provenance"
 # The dataset that a pipeline reads, by the name that its own description links it with.
 _SOURCES = {"qsiprep": "raw", "qsirecon": "qsiprep", "qsiparc": "qsirecon"}
+# Of an attempt's fields that tell what it used, such as max_rss_mb.
+_USAGE_ENDINGS = ("_mb", "_seconds")
 _RUN_ID = re.compile(r"(?<=[:,])\d+")
 
 Json = dict[str, Any]
@@ -105,7 +107,7 @@ def attempt_history(attempt: AttemptRecord) -> Json:
         "job_id": attempt.job_id,
         "host": attempt.host,
         "resources": asdict(attempt.resources),
-        "max_rss_mb": attempt.max_rss_mb,
+        **{one.name: getattr(attempt, one.name) for one in fields(attempt) if one.name.endswith(_USAGE_ENDINGS)},
         **{name: None if moment is None else moment.isoformat(timespec="seconds") for name, moment in times.items()},
     }
 
