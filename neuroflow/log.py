@@ -15,6 +15,7 @@ from structlog.typing import Processor
 from neuroflow.errors import ConfigError
 from neuroflow.masking import mask_value
 from neuroflow.rotation import RotatedFile
+from neuroflow.sharing import make_folder
 
 if TYPE_CHECKING:
     from neuroflow.config.sections import Logging
@@ -129,7 +130,9 @@ def _replace_handlers(handlers: list[logging.Handler], level: str) -> None:
 
 def _file_handler(config: Logging, path: Path) -> logging.Handler:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Closed ones: the log may be what makes state_dir, before anything else does.
+        for folder in reversed([parent for parent in path.parents if not parent.exists()]):
+            make_folder(folder)
         return SharedFileHandler(path, max_bytes=int(config.max_mb * 1e6), kept=config.keep)
     except OSError as error:
         raise ConfigError(

@@ -168,12 +168,13 @@ def test_configuring_again_replaces_the_former_handlers() -> None:
 
 
 def test_the_file_gets_json_lines_for_its_owner_only(tmp_path: Path) -> None:
-    file = tmp_path / "logs" / "neuroflow.log"
+    file = tmp_path / "state" / "logs" / "neuroflow.log"
     configured(format="console", file=file)
     structlog.get_logger().info("event", password="geheim")
     assert json.loads(file.read_text())["event"] == "event"
     assert "geheim" not in file.read_text()
-    assert file.stat().st_mode & 0o077 == 0
+    for path in (file, file.parent, file.parent.parent):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_file_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from neuroflow.adapters.result import read_result
 from neuroflow.adapters.runtimes import gpu_arguments
 from neuroflow.config.execution import Containers, PipelineSettings
 from neuroflow.config.sections import Paths
-from neuroflow.domain import AdapterResult, ContainerRun, ExitRecord, OutputRule, Resources, is_label
+from neuroflow.domain import AdapterResult, ContainerRun, ExitRecord, InputRule, OutputRule, Resources, is_label
 from neuroflow.errors import AdapterError
 
 # What the tools see, in every container.
@@ -80,6 +81,7 @@ class Plan:
     crash_globs: tuple[str, ...] = ()
     bad_input_patterns: tuple[str, ...] = ()
     before: tuple[tuple[str, ...], ...] = ()
+    inputs: tuple[InputRule, ...] = ()  # what the tool reads, for the provenance of its results
 
 
 def settings_of(request: RunRequest, kind: type[_SettingsT]) -> _SettingsT:
@@ -119,6 +121,12 @@ def add_templateflow(request: RunRequest, mounts: Mounts) -> dict[str, str]:
     home = request.paths.templateflow_home
     # Read-only: downloads are not atomic, and parallel jobs would leave each other cut files.
     return {} if home is None else {"TEMPLATEFLOW_HOME": mounts.add(TEMPLATEFLOW_TARGET, home)}
+
+
+def input_file(path: str | Path) -> InputRule:
+    """Name one file of the site's as an input."""
+    place = Path(path)
+    return InputRule(str(place.parent), (glob.escape(place.name),))
 
 
 def own_command(request: RunRequest, module: str, *, arguments: Sequence[str]) -> tuple[str, ...]:
@@ -174,6 +182,7 @@ def container_run(request: RunRequest, plan: Plan) -> ContainerRun:
         crash_globs=plan.crash_globs,
         bad_input_patterns=plan.bad_input_patterns,
         before=plan.before,
+        inputs=plan.inputs,
         runtime_args=(
             *gpu_arguments(request.runtime, request.resources.gpus),
             *request.containers.runtime_args,

@@ -13,6 +13,7 @@ from neuroflow.adapters.base import (
     RunRequest,
     check_labels,
     container_run,
+    input_file,
     mounts_for,
     outputs_of,
     own_command,
@@ -21,7 +22,7 @@ from neuroflow.adapters.base import (
 )
 from neuroflow.adapters.heuristics import SHIPPED_HEURISTIC
 from neuroflow.config.execution import BidsConversionSettings
-from neuroflow.domain import ContainerRun, OutputRule
+from neuroflow.domain import ContainerRun, InputRule, OutputRule
 from neuroflow.errors import AdapterError
 
 DICOM_TARGET = "/dicom"
@@ -98,6 +99,11 @@ def build(request: RunRequest) -> ContainerRun:
                 own_command(request, "neuroflow.adapters.dataset", arguments=[str(request.paths.bids_root)]),
                 _staging(request, request.source_path, dicom),
                 *_copied_heuristic(request, settings),
+            ),
+            inputs=(
+                # Known by its fingerprint: a session has gigabytes, in tens of thousands of files.
+                InputRule(request.source_path, ("",), hashed=False),
+                *(() if settings.heuristic is None else (input_file(settings.heuristic),)),
             ),
         ),
     )

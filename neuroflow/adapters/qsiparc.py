@@ -16,7 +16,7 @@ from neuroflow.adapters.base import (
     settings_of,
 )
 from neuroflow.config.execution import QSIParcSettings
-from neuroflow.domain import ContainerRun, OutputRule
+from neuroflow.domain import ContainerRun, InputRule, OutputRule
 
 INPUT_TARGET = "/qsirecon"
 
@@ -35,6 +35,7 @@ def build(request: RunRequest) -> ContainerRun:
     check_labels(request)
     mounts = mounts_for(request)
     dataset = request.derivatives / "qsirecon"
+    folder = f"sub-{request.subject}/ses-{session}"
     arguments = (
         "run",
         # The root: the parcellations are in its sub-*, the scalar maps in its derivatives/qsirecon-*.
@@ -62,6 +63,7 @@ def build(request: RunRequest) -> ContainerRun:
             environment={},
             bad_input_patterns=_BAD_INPUT,
             before=(own_command(request, "neuroflow.adapters.atlas_tables", arguments=[str(dataset)]),),
+            inputs=(InputRule(str(dataset), (folder, f"derivatives/*/{folder}")),),
         ),
     )
 

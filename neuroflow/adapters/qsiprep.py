@@ -11,6 +11,7 @@ from neuroflow.adapters.base import (
     add_templateflow,
     check_labels,
     container_run,
+    input_file,
     mounts_for,
     outputs_of,
     own_command,
@@ -19,7 +20,7 @@ from neuroflow.adapters.base import (
 from neuroflow.adapters.mounts import Mounts
 from neuroflow.adapters.versions import QSIPrepOptions, qsiprep_options
 from neuroflow.config.execution import QSIPrepSettings
-from neuroflow.domain import ContainerRun, OutputRule
+from neuroflow.domain import ContainerRun, InputRule, OutputRule
 from neuroflow.errors import AdapterError
 
 BIDS_TARGET = "/bids"
@@ -69,8 +70,16 @@ def build(request: RunRequest) -> ContainerRun:
                     request, "neuroflow.adapters.dataset", arguments=["--participants", str(request.paths.bids_root)]
                 ),
             ),
+            inputs=_inputs(request, settings),
         ),
     )
+
+
+def _inputs(request: RunRequest, settings: QSIPrepSettings) -> tuple[InputRule, ...]:
+    sessions = InputRule(
+        str(request.paths.bids_root), tuple(f"sub-{request.subject}/ses-{session}" for session in request.sessions)
+    )
+    return (sessions, *(() if settings.bids_filter_file is None else (input_file(settings.bids_filter_file),)))
 
 
 def _owned(request: RunRequest) -> tuple[str, ...]:

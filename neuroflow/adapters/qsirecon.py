@@ -15,6 +15,7 @@ from neuroflow.adapters.base import (
     add_templateflow,
     check_labels,
     container_run,
+    input_file,
     mounts_for,
     outputs_of,
     session_of,
@@ -24,7 +25,7 @@ from neuroflow.adapters.mounts import Mounts
 from neuroflow.adapters.qsiprep import resource_options
 from neuroflow.adapters.versions import QSIReconOptions, qsirecon_options
 from neuroflow.config.execution import QSIReconSettings
-from neuroflow.domain import ContainerRun, OutputRule
+from neuroflow.domain import ContainerRun, InputRule, OutputRule
 from neuroflow.errors import AdapterError
 
 INPUT_TARGET = "/qsiprep"
@@ -67,8 +68,18 @@ def build(request: RunRequest) -> ContainerRun:
             environment=_environment(request, options, mounts),
             crash_globs=("**/log/**/crash-*", "**/logs/crash-*"),
             bad_input_patterns=_BAD_INPUT,
+            inputs=_inputs(request, settings),
         ),
     )
+
+
+def _inputs(request: RunRequest, settings: QSIReconSettings) -> tuple[InputRule, ...]:
+    subject = f"sub-{request.subject}"
+    qsiprep = InputRule(
+        str(request.derivatives / "qsiprep"), (f"{subject}/anat", f"{subject}/ses-{session_of(request)}")
+    )
+    spec = settings.recon_spec
+    return (qsiprep, *((input_file(Path(spec).expanduser()),) if spec.endswith((".yaml", ".yml")) else ()))
 
 
 def _arguments(

@@ -22,6 +22,7 @@ from neuroflow.cli.metrics_commands import metrics_group
 from neuroflow.cli.notify_commands import notify_group
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
+from neuroflow.cli.provenance_command import provenance_command
 from neuroflow.cli.recovery_commands import recovery_group
 from neuroflow.cli.report_command import report_command
 from neuroflow.cli.run_commands import runs_group
@@ -105,6 +106,8 @@ def cli(context: click.Context, config_path: Path | None, debug: bool, verbose: 
 config_group.epilog = examples("neuroflow config validate", "neuroflow config show --json")
 init_command.epilog = examples("neuroflow init study --dicom-root /data/dicom --site local")
 up_command.epilog = examples("neuroflow up", "neuroflow up --status")
+
+runs_group.add_command(provenance_command)
 
 for _command in (
     cleanup_command,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from neuroflow.domain import Bind, ContainerRun, OutputRule
+from neuroflow.domain import Bind, ContainerRun, InputRule, OutputRule
 
 FILE_NAME = "container.json"
 
@@ -31,6 +31,7 @@ def parse_container_record(data: bytes | None) -> ContainerRun | None:
                 "bad_input_patterns": tuple(raw["bad_input_patterns"]),
                 "before": tuple(tuple(command) for command in raw["before"]),
                 "runtime_args": tuple(raw["runtime_args"]),
+                "inputs": tuple(InputRule(**{**rule, "names": tuple(rule["names"])}) for rule in raw.get("inputs", ())),
             }
         )
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.description import describe_dataset, put_bytes_in_place
 from neuroflow.cluster.files import read_own_file, read_own_tail, write_atomically
+from neuroflow.cluster.globs import matches, walk
 from neuroflow.cluster.publish import has_begun
 from neuroflow.sharing import make_folder
 
 # Of any one file: an exit record holds the end of a log, and lists of names that are cut.
 LIMIT_BYTES = 1024 * 1024
+_MOST_FOUND = 1000
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class FileLook:
 
     data: bytes | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file below a folder that was searched."""
+
+    path: str  # relative to that folder
+    bytes: int
+    modified: float  # seconds since the epoch
 
 
 class Folders(Protocol):
@@ -73,6 +86,26 @@ class Folders(Protocol):
         """
         ...
 
+    def find(self, folders: Mapping[str, Sequence[str]]) -> dict[str, list[FoundFile]]:
+        """Return the files that globs name below folders, by folder; at most a thousand of each."""
+        ...
+
+    def missing(self, paths: Sequence[str]) -> frozenset[str]:
+        """Return those of the paths that are not there."""
+        ...
+
+    def place(self, path: str, data: bytes) -> None:
+        """Write a file of a dataset, whole, with the folders that it needs."""
+        ...
+
+    def describe(self, dataset: str, entries: Sequence[Mapping[str, Any]], *, extra: Mapping[str, Any]) -> None:
+        """Name in a dataset's description what made it; see `cluster.description`.
+
+        Raises:
+            ValueError: when a description is there that can't be read; ClusterError elsewhere than on this machine.
+        """
+        ...
+
 
 class LocalFolders:
     """Folders on a file system of this machine."""
@@ -116,6 +149,43 @@ class LocalFolders:
         with Path(path).open("rb") as stream:
             stream.seek(offset if offset >= 0 else max(stream.seek(0, os.SEEK_END) + offset, 0))
             return stream.read(limit_bytes)
+
+    def find(self, folders: Mapping[str, Sequence[str]]) -> dict[str, list[FoundFile]]:
+        """Return the files that globs name below folders, by folder; at most a thousand of each."""
+        return {
+            folder: list(islice(_found(Path(folder), patterns), _MOST_FOUND)) for folder, patterns in folders.items()
+        }
+
+    def missing(self, paths: Sequence[str]) -> frozenset[str]:
+        """Return those of the paths that are not there."""
+        return frozenset(path for path in paths if not os.path.lexists(path))
+
+    def place(self, path: str, data: bytes) -> None:
+        """Write a file of a dataset, whole, with the folders that it needs."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        put_bytes_in_place(Path(path), data)
+
+    def describe(self, dataset: str, entries: Sequence[Mapping[str, Any]], *, extra: Mapping[str, Any]) -> None:
+        """Name in a dataset's description what made it."""
+        describe_dataset(Path(dataset), entries, extra=extra)
+
+
+def _found(folder: Path, patterns: Sequence[str]) -> Iterator[FoundFile]:
+    if not folder.is_dir():
+        return
+    deep = any("/" in pattern for pattern in patterns)
+    entries = walk(folder) if deep else ((entry.name, entry) for entry in sorted(os.scandir(folder), key=_name))
+    for path, entry in entries:
+        if any(matches(path, pattern) for pattern in patterns) and entry.is_file(follow_symlinks=False):
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue  # it has vanished
+            yield FoundFile(path, found.st_size, found.st_mtime)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def make_private_folder(folder: Path) -> None:

@@ -64,6 +64,23 @@ def _revoke_all(folders: Sequence[str]) -> list[str]:
     return sorted(_FOLDERS.revoke_all(folders))
 
 
+def _find(folders: Mapping[str, Sequence[str]]) -> dict[str, list[list[str | int | float]]]:
+    found = _FOLDERS.find(folders)
+    return {folder: [[one.path, one.bytes, one.modified] for one in files] for folder, files in found.items()}
+
+
+def _missing(paths: Sequence[str]) -> list[str]:
+    return sorted(_FOLDERS.missing(paths))
+
+
+def _place(path: str, data: str) -> None:
+    _FOLDERS.place(path, b64decode(data))
+
+
+def _describe(dataset: str, entries: Sequence[Mapping[str, Any]], extra: Mapping[str, Any]) -> None:
+    _FOLDERS.describe(dataset, entries, extra=extra)
+
+
 _CALLS: dict[str, Callable[..., Any]] = {
     "make": _make,
     "look": _look,
@@ -72,6 +89,10 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "revoke": _FOLDERS.revoke,
     "revoke_all": _revoke_all,
     "fence": _FOLDERS.fence,
+    "find": _find,
+    "missing": _missing,
+    "place": _place,
+    "describe": _describe,
 }
 
 
@@ -82,7 +103,7 @@ def answer(text: str) -> str:
         return json.dumps({"version": __version__, "other_version": True})
     try:
         value = _CALLS[asked["call"]](**asked["arguments"])
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return json.dumps({"version": __version__, "error": str(error)})
     return json.dumps({"version": __version__, "value": value})
 

@@ -26,6 +26,7 @@ from neuroflow.cluster.globs import files_matching, listed_matching
 from neuroflow.cluster.memory import oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
 from neuroflow.cluster.process_table import own_local_id, write_place
+from neuroflow.cluster.provenance import Work, leave_provenance, note_inputs
 from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, make_plan, publish
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
@@ -39,6 +40,7 @@ RECORD_NAME = "exit.json"
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
 BROKEN = 70  # EX_SOFTWARE: this module failed, not the tool
 _MAX_NAMED = 50
+_LONGEST_PROBLEM = 1000
 _GIVEN_UP = "this attempt was given up, and is fenced"
 
 
@@ -50,6 +52,8 @@ class _GivenUp(Exception):
 class _Findings:
     """What is known so far of how the attempt went."""
 
+    job_id: str = ""
+    started: float = 0.0
     exit_code: int | None = None
     signal: int | None = None
     error: str = ""
@@ -60,6 +64,7 @@ class _Findings:
     quarantined: tuple[str, ...] = ()
     results_of: str = ""
     image_id: str = ""
+    provenance: str = ""
     emptied: Path | None = None  # an output folder that is published, but for copies
     tail: Tail = field(default_factory=Tail)
 
@@ -92,7 +97,7 @@ def run_job(folder: str) -> int:
         _put_record_aside(place)
     if ":" in job_id:
         write_place(place, job_id)
-    findings = _Findings()
+    findings = _Findings(job_id=job_id, started=started)
     stopped_by = ""
     kills_before = oom_kills()
     token, scratch = place.name, None
@@ -152,6 +157,7 @@ def _execute(
     findings.quarantined = _named(_put_aside(job, again=again).moved)
     for made in (output_dir, work_dir):
         made.mkdir(parents=True, exist_ok=True)
+    findings.provenance = note_inputs(job, place, stopped=lambda: bool(stopper.stopped_by))
     ended = _run_commands(job, place, findings, stopper, scratch=scratch)
     findings.exit_code, findings.signal = ended.exit_code, ended.signal
     findings.error = findings.error or ended.error
@@ -167,6 +173,7 @@ def _execute(
         _begin(new, place)
         publish(new)
         findings.published, findings.emptied = True, output_dir
+        _leave_provenance(new, job, place, findings, scratch=scratch)
 
 
 def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings) -> bool:
@@ -181,7 +188,32 @@ def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings
         return False
     findings.results_of = plan.token if plan.token != job["token"] else ""
     findings.published, findings.emptied = True, Path(plan.output_dir)
+    if findings.results_of:
+        place = place.parent / plan.token
+        with suppress(OSError, ValueError):  # gone or damaged: this job's own is of the same run
+            job = json.loads((place / JOB_NAME).read_text(encoding="utf-8"))
+    _leave_provenance(plan, job, place, findings, scratch=None)
     return True
+
+
+def _leave_provenance(
+    plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings, *, scratch: Path | None
+) -> None:
+    """Say with the results where they come from; they are good without it, too."""
+    work = Work(
+        place=place,
+        job=job,
+        plan=plan,
+        job_id=findings.job_id,
+        host=_host(),
+        started=findings.started,
+        image_id=findings.image_id,
+        scratch=scratch,
+        by_another=bool(findings.results_of),
+    )
+    findings.provenance = "; ".join(filter(None, (findings.provenance, leave_provenance(work))))
+    if findings.provenance:
+        print(f"neuroflow: the provenance is not complete: {findings.provenance}", file=sys.stderr, flush=True)
 
 
 def _begin(plan: Plan | None, place: Path) -> None:
@@ -278,7 +310,7 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         job_id=job_id,
         exit_code=findings.exit_code,
         signal=findings.signal,
-        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        host=_host(),
         started_at=started,
         ended_at=time.time(),
         stderr_tail=findings.tail.text,
@@ -294,7 +326,12 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         quarantined=findings.quarantined,
         results_of=findings.results_of,
         image_id=findings.image_id,
+        provenance=findings.provenance[:_LONGEST_PROBLEM],
     )
+
+
+def _host() -> str:
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def _named(paths: Iterable[str]) -> tuple[str, ...]:

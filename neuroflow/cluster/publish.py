@@ -1,8 +1,9 @@
 """Move an attempt's results into the dataset; standard library only, because jobs import it.
 
 What the run owns is swapped whole: the old one moves to `.neuroflow/replaced/<token>/` of the dataset, the new one
-is renamed in. Everything else, such as dataset_description.json, is shared with other runs and written file by file.
-The plan is kept in a file, so that a publication that was interrupted goes on where it stopped.
+is renamed in. Everything else is shared with other runs and written file by file; in a dataset_description.json, what
+is said there of other runs stays. The plan is kept in a file, so that a publication that was interrupted goes on where
+it stopped.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import filecmp
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.description import DESCRIPTION_NAME, describe_dataset, read_description
 from neuroflow.cluster.files import is_listed_in, rename, write_json
 from neuroflow.cluster.globs import owned_names, walk
 
@@ -93,6 +96,8 @@ def publish(plan: Plan) -> None:
     for path in plan.owned:
         _swap(plan, path)
     for path in plan.shared:
+        if Path(path).name == DESCRIPTION_NAME and _merge_description(plan, path):
+            continue
         _copy_shared(Path(plan.output_dir) / path, Path(plan.publish_dir) / path, token=plan.token)
 
 
@@ -102,6 +107,18 @@ def interrupted_plan(folder: Path) -> Plan | None:
         raw = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    return _plan(raw)
+
+
+def parse_plan(raw: Mapping[str, Any]) -> Plan | None:
+    """Return a plan that was kept, None for what is none."""
+    try:
+        return _plan(raw)
+    except (KeyError, TypeError):
+        return None
+
+
+def _plan(raw: Mapping[str, Any]) -> Plan:
     return Plan(
         output_dir=raw["output_dir"],
         publish_dir=raw["publish_dir"],
@@ -168,6 +185,17 @@ def _copy_owned(plan: Plan, source: Path, target: Path) -> None:
     placed.parent.mkdir(parents=True, exist_ok=True)
     rename(source, placed)
     _remove(placed)
+
+
+def _merge_description(plan: Plan, path: str) -> bool:
+    """Add what the tool says of the dataset to what is said there; False where one of them can't be read as JSON."""
+    try:
+        written = read_description(Path(plan.output_dir) / path)
+        if written is not None:
+            describe_dataset((Path(plan.publish_dir) / path).parent, (), written_by_tool=written)
+    except ValueError:
+        return False
+    return True
 
 
 def _copy_shared(source: Path, target: Path, *, token: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ def _job_file(job: JobRequest, *, time_limit_seconds: float | None) -> bytes:
             "crash_globs": run.crash_globs,
             "bad_input_patterns": run.bad_input_patterns,
             "time_limit_seconds": time_limit_seconds,
+            "inputs": [asdict(rule) for rule in run.inputs],
+            "provenance": dict(job.provenance),
         },
     )
 
@@ -160,4 +162,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "quarantined": _texts,
     "results_of": _text,
     "image_id": _text,
+    "provenance": _text,
 }

@@ -28,6 +28,7 @@ class JobRequest:
     settings: PipelineSettings
     journal: Mapping[str, object] = field(default_factory=dict)  # what the database knows of the attempt
     nice: int = 0  # by how much SLURM is to put it behind others
+    provenance: Mapping[str, object] = field(default_factory=dict)  # what its results shall say of where they come from
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neuroflow.core.attempts import AttemptState
+from neuroflow.core.audit_log import AuditFilter, AuditLogState
 from neuroflow.core.calls import CallState
 from neuroflow.core.claims import ClaimState, NewAttempt
 from neuroflow.core.dead_letters import DeadLetterState
@@ -47,6 +48,7 @@ class StateManager(
     ImageState,
     LineState,
     ServiceState,
+    AuditLogState,
     CallState,
     TallyState,
     NoticeState,
@@ -61,4 +63,4 @@ class StateManager(
     """
 
 
-__all__ = ["Ending", "NewAttempt", "SeenAttempt", "StateManager", "utcnow"]
+__all__ = ["AuditFilter", "Ending", "NewAttempt", "SeenAttempt", "StateManager", "utcnow"]

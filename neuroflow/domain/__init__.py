@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, OutputRule, Resources
+from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, InputRule, OutputRule, Resources
 from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
 from neuroflow.domain.hands import Change, RerunRequest, RunFilter, Scopes, Spent
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content, told
@@ -65,6 +65,7 @@ __all__ = [
     "FoundSession",
     "ImageFacts",
     "ImageRecord",
+    "InputRule",
     "JobState",
     "JournalEntry",
     "KnownSession",

@@ -35,6 +35,15 @@ class OutputRule:
 
 
 @dataclass(frozen=True)
+class InputRule:
+    """Files that a tool reads: names below a folder, as globs of owned names (see cluster.globs); "" is all of it."""
+
+    root: str
+    names: tuple[str, ...]
+    hashed: bool = True  # False: counted only, because they are known by a fingerprint
+
+
+@dataclass(frozen=True)
 class ContainerRun:
     """Everything needed to execute one attempt; built by an adapter, pure data."""
 
@@ -58,6 +67,7 @@ class ContainerRun:
     name: str = ""  # unique, the attempt's token: docker and podman containers carry it
     image_id: str = ""  # the SIF's id, or docker's of the image, when it was submitted
     image_digest: str = ""  # sha256:..., where it was known then
+    inputs: tuple[InputRule, ...] = ()  # by the names of the host that works
 
 
 @dataclass(frozen=True)

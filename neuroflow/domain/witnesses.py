@@ -32,6 +32,7 @@ class ExitRecord:
     quarantined: tuple[str, ...] = ()  # what was put aside before the tool started, as paths in the run's folder
     results_of: str = ""  # token of the earlier attempt whose interrupted publication this one finished
     image_id: str = ""  # the id of the SIF as the job's node saw it
+    provenance: str = ""  # why the results' provenance could not be written; nothing where it was
 
 
 @dataclass(frozen=True)

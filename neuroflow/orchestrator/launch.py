@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -44,6 +43,7 @@ from neuroflow.orchestrator.journal import journal_of, keep_copy
 from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.place import Place
 from neuroflow.orchestrator.placement import Places, clipped
+from neuroflow.orchestrator.provenance import describe_attempt, upstream_ids
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import sign_run
@@ -217,7 +217,7 @@ class Launcher:
         """Return the labels of the sessions that a run covers: those whose runs its inputs key names."""
         if run.level is Level.SESSION:
             return (run.session,) if run.session else ()
-        ids = [int(text) for text in re.findall(r"(?<=[:,])\d+", run.inputs_key)]
+        ids = upstream_ids(run, depends_on=self.services.registry.get(run.pipeline).depends_on)
         sources = [self.services.state.get_run(run_id) for run_id in ids]
         return tuple(sorted(source.session for source in sources if source.session is not None))
 
@@ -235,12 +235,13 @@ class Launcher:
         return submitted(attempt, job_id)
 
     def with_journal(self, job: JobRequest, run: RunRecord, attempt: AttemptRecord) -> JobRequest:
-        """Note in a job which attempt of which run it is, for a database that has forgotten it."""
+        """Note in a job which attempt of which run it is, and where its results will come from."""
         config = self.services.config
         journal = journal_of(run, attempt)
         if Place.of(config, where=attempt.where).is_remote:
             keep_copy(config.attempts_dir, attempt.token, journal)
-        return replace(job, journal=journal)
+        job = replace(job, journal=journal)
+        return replace(job, provenance=describe_attempt(self.services, run, attempt, job=job))
 
     def refused(self, run: RunRecord, attempt: AttemptRecord, error: SubmissionRefused) -> LaunchResult:
         """End an attempt of which no job exists; its run waits, or fails where the site will never take it."""

@@ -128,6 +128,11 @@ class Recorder:
                 seen=node_image,
                 host=verdict.host,
             )
+        if record is not None and record.provenance:
+            hint = f"`neuroflow runs provenance {run.id} --write` writes it again"
+            log.warning(
+                "provenance.not_written", run_id=run.id, token=attempt.token, problem=record.provenance, hint=hint
+            )
         failed = verdict.kind is VerdictKind.FAILED
         tail = record.stderr_tail if record is not None else ""
         return Ending(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import nibabel
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from celery import Celery
 
 from neuroflow.domain import AttemptStatus, RunStatus
 from neuroflow.orchestrator.services import Services
+from neuroflow.views.provenance import provenance_of
 from tests.chain.site import SMALL, Site, celery, wait_until_done
 from tests.chain.test_sync import check_against_truth
 from tests.support.apptainer import Apptainer
@@ -97,6 +102,7 @@ def test_real_scanner_data_through_worker_slurm_and_apptainer(
     check_outputs(site)
     check_records(services)
     check_provenance(site, services)
+    check_repetition(site, services)
 
 
 def check_outputs(site: Site) -> None:
@@ -124,7 +130,10 @@ def check_provenance(site: Site, services: Services) -> None:
     datasets = [site.root / "bids", *(derivatives / name for name in ("qsiprep", "qsirecon", "qsiparc"))]
     for dataset in datasets:
         description = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))
-        assert description["GeneratedBy"], dataset
+        (tool,) = (entry for entry in description["GeneratedBy"] if entry["Name"] != "neuroflow")
+        assert tool["Container"]["Tag"].endswith(".sif"), dataset
+        assert len(description["GeneratedBy"]) == 2
+    documents = {}
     for run in services.state.list_runs():
         (attempt,) = services.state.attempts_of(run.id)
         container = json.loads((Path(attempt.folder) / "container.json").read_text(encoding="utf-8"))
@@ -136,6 +145,47 @@ def check_provenance(site: Site, services: Services) -> None:
         image = services.state.get_images([attempt.image_record_id])[attempt.image_record_id]
         assert image.identity
         assert attempt.node_image == record["image_id"] == container["image_id"] == image.identity
+        assert record["provenance"] == ""
+        documents[run.pipeline] = check_document(services, run.id, image=image.identity)
+    (converted,) = documents["qsiprep"]["inputs"]
+    assert {Path(one["path"]).suffix for one in converted["files"]} >= {".gz", ".json", ".bval", ".bvec"}
+    for one in converted["files"]:
+        data = (site.root / "bids" / one["path"]).read_bytes()
+        assert (one["bytes"], one["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert documents["bids_conversion"]["inputs"][0]["count"] > 500
+    (upstream,) = documents["qsiparc"]["upstream"]
+    assert json.loads(Path(upstream["provenance"]).read_text(encoding="utf-8"))["run"]["pipeline"] == "qsirecon"
+
+
+def check_document(services: Services, run_id: int, *, image: str) -> dict[str, Any]:
+    """Check what the job wrote, and what is shown of it, against the schema, and return it."""
+    schema = json.loads((Path(__file__).resolve().parents[2] / "docs" / "provenance.schema.json").read_text())
+    shown = provenance_of(services, run_id)
+    written: dict[str, Any] = json.loads(Path(shown.found_in).read_text(encoding="utf-8"))
+    for document in (written, shown.document):
+        jsonschema.Draft202012Validator(schema).validate(document)
+    assert written["container"]["image_id_on_node"] == image
+    assert written["job"]["slurm"]["partition"]
+    assert "apptainer" in written["software"]["runtime"]
+    assert written["software"]["slurm"].startswith("slurm")
+    assert written["usage"]["cpu_seconds"] > 0
+    return written
+
+
+def check_repetition(site: Site, services: Services) -> None:
+    """Check that the lines for a shell give the same maps, in the same container."""
+    (run,) = services.state.list_runs(pipeline="qsirecon")
+    folder = site.root / "again"
+    asked = ["logs", "run", str(run.id), "--command", "--into", str(folder)]
+    command = [sys.executable, "-m", "neuroflow.cli.main", "--config", str(site.folder.config), *asked]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "NOT THERE" not in lines
+    subprocess.run(["bash"], input=lines, text=True, capture_output=True, check=True, timeout=300)
+    first, again = site.root / "derivatives" / "qsirecon", folder / "out"
+    maps = [path.relative_to(again) for path in again.rglob("*.nii.gz")]
+    assert maps
+    for path in maps:
+        assert (first / path).read_bytes() == (again / path).read_bytes(), path
 
 
 def check_records(services: Services) -> None:

@@ -34,7 +34,7 @@ NEW = {
     "sub-01/dwi/a.txt": "new",
     "sub-01.html": "new report",
     "logs/x/sub-01.log": "new log",
-    "dataset_description.json": "{}",
+    "dataset_description.json": "{}\n",
     "desc/shared.tsv": "new shared",
 }
 OLD = {
@@ -43,7 +43,7 @@ OLD = {
     "sub-01_old.html": "old report of a run that is no more",
     "sub-02/dwi/a.txt": "another subject's",
     "sub-012.html": "another subject's",
-    "dataset_description.json": "{}",
+    "dataset_description.json": "{}\n",
     "desc/shared.tsv": "old shared",
 }
 AFTER = {
@@ -52,7 +52,7 @@ AFTER = {
     "logs/x/sub-01.log": "new log",
     "sub-02/dwi/a.txt": "another subject's",
     "sub-012.html": "another subject's",
-    "dataset_description.json": "{}",
+    "dataset_description.json": "{}\n",
     "desc/shared.tsv": "new shared",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,31 @@ def test_a_log_that_is_not_there_is_told_from_an_empty_one(folders: Folders, tmp
     assert folders.read_from(str(tmp_path / "empty"), offset=0, limit_bytes=4) == b""
     with pytest.raises(FileNotFoundError):
         folders.read_from(str(tmp_path / "absent"), offset=0, limit_bytes=4)
+
+
+def test_files_are_found_by_globs_and_missing_ones_named(folders: Folders, tmp_path: Path) -> None:
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    for name in ("a/x.txt", "a/.hidden", "a/deep/crash-1.txt"):
+        (tmp_path / name).write_text("four")
+    found = folders.find({str(tmp_path / "a"): ["*"], str(tmp_path / "none"): ["*"]})
+    assert [(one.path, one.bytes) for one in found[str(tmp_path / "a")]] == [("x.txt", 4)]
+    assert found[str(tmp_path / "none")] == []
+    deep = folders.find({str(tmp_path): ["**/crash-*"]})[str(tmp_path)]
+    assert [one.path for one in deep] == ["a/deep/crash-1.txt"]
+    gone = str(tmp_path / "gone")
+    assert folders.missing([str(tmp_path), gone]) == {gone}
+
+
+def test_a_datasets_files_are_written_whole_and_described(folders: Folders, tmp_path: Path) -> None:
+    folders.place(str(tmp_path / "new" / "b.json"), b"\xff{}")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["b.json"]
+    assert (tmp_path / "new" / "b.json").read_bytes() == b"\xff{}"
+    folders.describe(str(tmp_path), [{"Name": "T"}], extra={"Name": "d"})
+    text = (tmp_path / "dataset_description.json").read_text()
+    assert json.loads(text) == {"Name": "d", "GeneratedBy": [{"Name": "T"}]}
+    (tmp_path / "dataset_description.json").write_text("mine")
+    with pytest.raises((ValueError, ClusterError), match="stays as it is"):
+        folders.describe(str(tmp_path), [{"Name": "T"}], extra={})
 
 
 def test_a_claim_is_revoked_unless_a_job_has_it(folders: Folders, tmp_path: Path) -> None:

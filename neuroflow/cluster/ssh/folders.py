@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuroflow import __version__
-from neuroflow.cluster.folders import FileLook
+from neuroflow.cluster.folders import FileLook, FoundFile
 from neuroflow.cluster.folders_call import decoded_look, encoded, encoded_files
 from neuroflow.cluster.ssh.connection import BROKEN, SshConnection
 from neuroflow.cluster.transport import Transport
@@ -75,6 +76,23 @@ class SshFolders:
             raise
         except BROKEN as error:
             raise HostUnreachable(f"{path} on {self._connection.name} can't be read: {error}") from error
+
+    def find(self, folders: Mapping[str, Sequence[str]]) -> dict[str, list[FoundFile]]:
+        """Return the files that globs name below folders, by folder; at most a thousand of each."""
+        answer = self._call("find", folders={folder: list(patterns) for folder, patterns in folders.items()})
+        return {folder: [FoundFile(*one) for one in files] for folder, files in answer.items()}
+
+    def missing(self, paths: Sequence[str]) -> frozenset[str]:
+        """Return those of the paths that are not there."""
+        return frozenset(self._call("missing", paths=list(paths)))
+
+    def place(self, path: str, data: bytes) -> None:
+        """Write a file of a dataset, whole, with the folders that it needs."""
+        self._call("place", path=path, data=b64encode(data).decode())
+
+    def describe(self, dataset: str, entries: Sequence[Mapping[str, Any]], *, extra: Mapping[str, Any]) -> None:
+        """Name in a dataset's description what made it."""
+        self._call("describe", dataset=dataset, entries=[dict(entry) for entry in entries], extra=dict(extra))
 
     def _read_from(self, path: str, *, offset: int, limit_bytes: int) -> bytes:
         with self._connection.transfer() as sftp, sftp.open(path, "rb") as stream:
