@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
 import socket
 import sys
@@ -29,6 +28,7 @@ from neuroflow.cluster.process_table import own_local_id, write_place
 from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, make_plan, publish
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
+from neuroflow.cluster.usage import Meter, Usage
 from neuroflow.domain import ExitRecord
 from neuroflow.sharing import is_shared, share
 from neuroflow.sif import read_sif_header
@@ -60,6 +60,8 @@ class _Findings:
     quarantined: tuple[str, ...] = ()
     results_of: str = ""
     image_id: str = ""
+    usage: Usage | None = None  # None also where the container's processes are not this job's, as Docker's
+    tool_ran: bool = False
     emptied: Path | None = None  # an output folder that is published, but for copies
     tail: Tail = field(default_factory=Tail)
 
@@ -152,7 +154,10 @@ def _execute(
     findings.quarantined = _named(_put_aside(job, again=again).moved)
     for made in (output_dir, work_dir):
         made.mkdir(parents=True, exist_ok=True)
-    ended = _run_commands(job, place, findings, stopper, scratch=scratch)
+    findings.tool_ran = True
+    with Meter() as meter:
+        ended = _run_commands(job, place, findings, stopper, scratch=scratch)
+    findings.usage = meter.usage() if job.get("measured", True) else None
     findings.exit_code, findings.signal = ended.exit_code, ended.signal
     findings.error = findings.error or ended.error
     findings.crash_files = _named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
@@ -273,6 +278,7 @@ def _remove(scratch: Path | None) -> None:
 
 def _record(findings: _Findings, *, token: str, job_id: str, started: float, stopped_by: str) -> ExitRecord:
     restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    used = findings.usage
     return ExitRecord(
         token=token,
         job_id=job_id,
@@ -282,7 +288,7 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         started_at=started,
         ended_at=time.time(),
         stderr_tail=findings.tail.text,
-        max_rss_mb=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,  # Linux counts in KiB
+        max_rss_mb=used.max_rss_mb if used else None,
         crash_files=findings.crash_files,
         missing_outputs=findings.missing_outputs,
         published=findings.published,
@@ -294,6 +300,8 @@ def _record(findings: _Findings, *, token: str, job_id: str, started: float, sto
         quarantined=findings.quarantined,
         results_of=findings.results_of,
         image_id=findings.image_id,
+        cpu_seconds=used.cpu_seconds if used else None,
+        tool_ran=findings.tool_ran,
     )
 
 
