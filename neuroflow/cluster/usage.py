@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from neuroflow.cluster.process_table import stat_fields
@@ -85,7 +86,8 @@ def _of_children() -> Usage:
 
 def of_descendants(root: int) -> Usage:
     """Return what the living processes below one hold, and have used, at this moment."""
-    table = {int(name): stat_fields(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    table = {pid: stat_fields(pid) for pid in pids}
     children: defaultdict[int, list[int]] = defaultdict(list)
     for pid, fields in table.items():
         if len(fields) > _RESIDENT:
