@@ -22,6 +22,7 @@ from neuroflow.cli.notify_commands import notify_group
 from neuroflow.cli.output import escaped
 from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.recovery_commands import recovery_group
+from neuroflow.cli.resources_command import resources_command
 from neuroflow.cli.run_commands import runs_group
 from neuroflow.cli.scan_command import scan_command
 from neuroflow.cli.services_commands import services_group
@@ -115,6 +116,7 @@ for _command in (
     notify_group,
     pipeline_group,
     recovery_group,
+    resources_command,
     run_group,
     runs_group,
     scan_command,

@@ -150,7 +150,12 @@ class NeuroflowConfig(BaseSettings):
 
     def source_of_key(self, key: KeyPath) -> str:
         """Say where the value at a key path comes from."""
-        return next((layer.source(key) for layer in self._sources if layer.holds(key)), "default")
+        layer = self.layer_of(key)
+        return "default" if layer is None else layer.source(key)
+
+    def layer_of(self, key: KeyPath) -> Layer | None:
+        """Return the layer that the value at a key path comes from; None for a default."""
+        return next((layer for layer in self._sources if layer.holds(key)), None)
 
     def database_url(self) -> str:
         """Return the SQLAlchemy URL of the state database, password included."""

@@ -17,7 +17,7 @@ from neuroflow.cluster import claim
 from neuroflow.cluster.base import JobRequest, get_cluster
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.transport import LocalTransport
-from neuroflow.domain import AttemptRecord, FailureClass, JobState, Resources, VerdictKind
+from neuroflow.domain import AccountingRow, AttemptRecord, FailureClass, JobState, Resources, VerdictKind
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
 from tests.cluster_layer.builders import WRITES, attempt_of, config_in, new_token, python_job, wait_for_verdict
 from tests.support.require import require
@@ -302,3 +302,39 @@ def test_the_limits_of_the_site_are_known(cluster: SlurmCluster) -> None:
     assert (limits.partitions or {})["short"].time_minutes == 2
     assert "lab" in {one.account for one in limits.associations or ()}
     assert limits.reservations is not None
+
+
+# Two processes at one time, each with 60 MiB more than Python itself and 2 s of CPU time.
+USES = """
+import os, time
+child = os.fork()
+held = bytearray(b"x" * 60 * 1024**2)
+while time.process_time() < 2:
+    pass
+time.sleep(3)
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_job_used_is_measured_by_itself_and_by_slurm(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, USES + WRITES, resources=Resources(cpus=1, memory_mb=500, time_minutes=5))
+    attempt = attempt_of(job, job_id=cluster.submit(job))
+    verdict = wait_for_verdict(cluster, attempt)
+    assert verdict.kind is VerdictKind.SUCCEEDED
+    # Python and its libraries add some; SLURM measures our own payload, some 25 MiB and 1 s, as well.
+    assert 120 < (verdict.max_rss_mb or 0) < 260
+    assert 4 <= (verdict.cpu_seconds or 0) < 8
+
+    def row() -> AccountingRow | None:
+        found = cluster.sight([attempt])[job.token].accounting
+        return found if found is not None and found.state is JobState.COMPLETED and found.cpu_seconds else None
+
+    wait_until(lambda: row() is not None)
+    accounted = row()
+    assert accounted is not None
+    assert 4 <= (accounted.cpu_seconds or 0) < 9
+    assert 120 < (accounted.max_rss_mb or 0) < 300
+    assert (accounted.elapsed_seconds or 0) + 1 >= 5
