@@ -74,8 +74,9 @@ def _lines(sizing: Sizing) -> Iterator[str]:
     for part in sizing.parts:
         if part.stopped:
             yield f"{part.name}: {part.stopped:,} runs needed more than they had, and never succeeded"
-        if part.note and sizing.runs:
-            yield f"{part.name}: {part.note}"
+    notes = dict.fromkeys(part.note for part in sizing.parts if part.note and sizing.runs)
+    for note in notes:
+        yield f"{', '.join(part.name for part in sizing.parts if part.note == note)}: {note}"
     if sizing.cost is not None:
         yield f"{RUNS} runs cost {_cost(sizing.cost)}"
     if sizing.suggested_cost is not None:

@@ -147,7 +147,7 @@ def _measured(runs: Sequence[RunUse], name: str, *, asked: int, share: float) ->
         used_share=median(shares),
     )
     if len(needs) < fewest_runs(share):
-        with_so_many = f" with {asked} cores" if name == "cores" else ""
+        with_so_many = f" with {asked} core{'s' if asked > 1 else ''}" if name == "cores" else ""
         return replace(part, note=f"not enough history{with_so_many} ({len(needs)} of {fewest_runs(share)} runs)")
     spread = spread_of(needs)
     enough = spread.covering(share)
