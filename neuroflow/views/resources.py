@@ -89,6 +89,9 @@ def size(pipeline: Pipeline, runs: Sequence[RunUse], *, limits: Limits, question
     versions = Counter(run.version for run in runs)
     looked_at, notes = _of_one_version(runs, versions, fewest=fewest_runs(question.share))
     asked = pipeline.resources
+    faster = sum(1 for run in looked_at if run.request.cpus > asked.cpus)
+    if faster:
+        notes.append(f"{faster:,} runs had more than {asked.cpus} cores: their times are reckoned as with {asked.cpus}")
     looked_at = [as_with(run, asked.cpus) for run in looked_at]
     parts = suggest_parts(looked_at, asked, limits=limits, share=question.share, only=question.only)
     cost, suggested_cost = _costs(pipeline, looked_at, limits=limits, parts=parts)
