@@ -19,8 +19,9 @@ from neuroflow.config.execution import Cluster, Containers, Pipelines
 from neuroflow.config.fields import Section
 from neuroflow.config.gather import gather_files
 from neuroflow.config.layers import Layer, LayerSource, argument_layer
+from neuroflow.config.paths import Paths
 from neuroflow.config.problems import config_error, place_of, problem_lines
-from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Paths, Protocol, Redis, Workflow
+from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Protocol, Redis, Workflow
 from neuroflow.config.shapes import KeyPath, dotted, leaves, shape_of_field
 from neuroflow.config.upkeep import Metrics, Retention
 
