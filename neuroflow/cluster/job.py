@@ -9,18 +9,18 @@ import json
 import os
 import re
 import shutil
-import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.environment import node_environment, without_our_code
 from neuroflow.cluster.files import write_json
+from neuroflow.cluster.findings import Findings, exit_code_of, named, record_of
 from neuroflow.cluster.globs import files_matching, listed_matching
 from neuroflow.cluster.memory import oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
@@ -28,8 +28,7 @@ from neuroflow.cluster.process_table import own_local_id, write_place
 from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, make_plan, publish
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
-from neuroflow.cluster.usage import Meter, Usage
-from neuroflow.domain import ExitRecord
+from neuroflow.cluster.usage import Meter
 from neuroflow.sharing import is_shared, share
 from neuroflow.sif import read_sif_header
 
@@ -37,33 +36,11 @@ SCHEMA = 1
 JOB_NAME = "job.json"
 RECORD_NAME = "exit.json"
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
-BROKEN = 70  # EX_SOFTWARE: this module failed, not the tool
-_MAX_NAMED = 50
 _GIVEN_UP = "this attempt was given up, and is fenced"
 
 
 class _GivenUp(Exception):
     """This attempt was fenced while it worked."""
-
-
-@dataclass
-class _Findings:
-    """What is known so far of how the attempt went."""
-
-    exit_code: int | None = None
-    signal: int | None = None
-    error: str = ""
-    published: bool = False
-    crash_files: tuple[str, ...] = ()
-    missing_outputs: tuple[str, ...] = ()
-    oom_kills: int = 0
-    quarantined: tuple[str, ...] = ()
-    results_of: str = ""
-    image_id: str = ""
-    usage: Usage | None = None  # None also where the container's processes are not this job's, as Docker's
-    tool_ran: bool = False
-    emptied: Path | None = None  # an output folder that is published, but for copies
-    tail: Tail = field(default_factory=Tail)
 
 
 def payload(folder: str) -> None:
@@ -94,7 +71,7 @@ def run_job(folder: str) -> int:
         _put_record_aside(place)
     if ":" in job_id:
         write_place(place, job_id)
-    findings = _Findings()
+    findings = Findings()
     stopped_by = ""
     kills_before = oom_kills()
     token, scratch = place.name, None
@@ -116,11 +93,11 @@ def run_job(folder: str) -> int:
         findings.error = f"{type(error).__name__}: {error}"
         print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     findings.oom_kills = max(oom_kills() - kills_before, 0)
-    record = _record(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
+    record = record_of(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
     _remove(scratch)
     _remove(findings.emptied)
-    return _code(record)
+    return exit_code_of(record)
 
 
 def _image_id(image: str | None) -> str:
@@ -142,7 +119,7 @@ def own_job_id() -> str:
 
 
 def _execute(
-    job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None, again: bool
+    job: Mapping[str, Any], place: Path, findings: Findings, stopper: Stopper, *, scratch: Path | None, again: bool
 ) -> None:
     output_dir, work_dir = Path(job["output_dir"]), Path(job["work_dir"])
     plan = interrupted_plan(place) if again else None
@@ -151,7 +128,7 @@ def _execute(
         _begin(plan, place)
     if plan is not None and _finish(plan, job, place, findings):
         return
-    findings.quarantined = _named(_put_aside(job, again=again).moved)
+    findings.quarantined = named(_put_aside(job, again=again).moved)
     for made in (output_dir, work_dir):
         made.mkdir(parents=True, exist_ok=True)
     findings.tool_ran = True
@@ -160,7 +137,7 @@ def _execute(
     findings.usage = meter.usage() if job.get("measured", True) else None
     findings.exit_code, findings.signal = ended.exit_code, ended.signal
     findings.error = findings.error or ended.error
-    findings.crash_files = _named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
+    findings.crash_files = named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
     if ended.exit_code != 0 or findings.crash_files:
         return
     if stopper.stopped_by:
@@ -174,7 +151,7 @@ def _execute(
         findings.published, findings.emptied = True, output_dir
 
 
-def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings) -> bool:
+def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: Findings) -> bool:
     """Publish what is left of results that had been checked, without the tool; False where a part of them is gone."""
     findings.exit_code = 0
     publish(plan)
@@ -207,7 +184,7 @@ def _put_aside(job: Mapping[str, Any], *, again: bool) -> PutAside:
 
 
 def _run_commands(
-    job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None
+    job: Mapping[str, Any], place: Path, findings: Findings, stopper: Stopper, *, scratch: Path | None
 ) -> Ended:
     """Run the commands that come first, then the tool; the first that fails is the last."""
     logs = (place / "stdout.log", place / "stderr.log")
@@ -264,8 +241,8 @@ def _put_record_aside(place: Path) -> None:
 
 def _step_back(place: Path, job_id: str, started: float, *, why: str) -> int:
     """Leave a note, which is no exit record, that this job did nothing."""
-    findings = _Findings(error=f"not executed: {why}")
-    record = _record(findings, token=place.name, job_id=job_id, started=started, stopped_by="")
+    findings = Findings(error=f"not executed: {why}")
+    record = record_of(findings, token=place.name, job_id=job_id, started=started, stopped_by="")
     write_json(place / f"exit-{job_id}.json", {"schema": SCHEMA, **asdict(record)})
     print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     return NOT_MINE
@@ -274,42 +251,3 @@ def _step_back(place: Path, job_id: str, started: float, *, why: str) -> int:
 def _remove(scratch: Path | None) -> None:
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _record(findings: _Findings, *, token: str, job_id: str, started: float, stopped_by: str) -> ExitRecord:
-    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    used = findings.usage
-    return ExitRecord(
-        token=token,
-        job_id=job_id,
-        exit_code=findings.exit_code,
-        signal=findings.signal,
-        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
-        started_at=started,
-        ended_at=time.time(),
-        stderr_tail=findings.tail.text,
-        max_rss_mb=used.max_rss_mb if used else None,
-        crash_files=findings.crash_files,
-        missing_outputs=findings.missing_outputs,
-        published=findings.published,
-        error=findings.error,
-        restart_count=int(restarts) if restarts.isdigit() else 0,
-        bad_input=findings.tail.matched,
-        oom_kills=findings.oom_kills,
-        stopped_by=stopped_by,
-        quarantined=findings.quarantined,
-        results_of=findings.results_of,
-        image_id=findings.image_id,
-        cpu_seconds=used.cpu_seconds if used else None,
-        tool_ran=findings.tool_ran,
-    )
-
-
-def _named(paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(paths)))[:_MAX_NAMED]
-
-
-def _code(record: ExitRecord) -> int:
-    if record.published:
-        return 0
-    return BROKEN if record.exit_code is None else min(max(record.exit_code, 1), 255)
