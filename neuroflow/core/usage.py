@@ -52,7 +52,7 @@ class UsageState(Store):
         if since is not None:
             query = query.where(AttemptRow.ended_at >= since)
         with self._read() as session:
-            return [_used(row) for row in session.connection().execute(query)]
+            return [_used(row) for row in session.connection().execute(query).all()]
 
 
 def _unindexed(column: InstrumentedAttribute[str]) -> ColumnElement[str]:

@@ -9,7 +9,6 @@ had asked for as what they needed.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,17 +50,19 @@ class Spread:
 
 def spread_of(needs: Sequence[Need]) -> Spread:
     """Estimate how needs are spread."""
-    known = Counter(need.amount for need in needs if not need.more)
-    stopped = Counter(need.amount for need in needs if need.more)
     at_risk, left = len(needs), 1.0
-    weights = []
-    for amount in sorted(known.keys() | stopped.keys()):
-        if known[amount]:
-            weight = left * known[amount] / at_risk
+    weights: list[tuple[float, float]] = []
+    stopped_at = 0.0
+    # Of the same amount the runs that were stopped come last: they needed more.
+    for amount, more in sorted([(need.amount, need.more) for need in needs]):
+        if more:
+            stopped_at = amount
+        else:
+            weight = left / at_risk
             weights.append((amount, weight))
             left -= weight
-        at_risk -= known[amount] + stopped[amount]
-    return Spread(tuple(weights), beyond=max(left, 0.0) if stopped else 0.0, stopped_at=max(stopped, default=0.0))
+        at_risk -= 1
+    return Spread(tuple(weights), beyond=max(left, 0.0) if stopped_at else 0.0, stopped_at=stopped_at)
 
 
 def median(values: Sequence[float]) -> float | None:

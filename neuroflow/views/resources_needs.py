@@ -32,9 +32,15 @@ class RunUse:
     minutes: Need | None
     cores: float | None  # used on average
     version: str
-    sessions: int  # that it covered
+    inputs_key: str
     attempts: int
     day: str
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions it covered: what an inputs key such as `bids_conversion:3,7` names."""
+        parts = [part.partition(":")[2] for part in self.inputs_key.split(";")]
+        return max(1, *(len(part.replace("+", ",").split(",")) for part in parts))
 
     def shares(self) -> tuple[float | None, float | None, float | None]:
         """Return which part of its memory, time and cores it used; None where that is not known."""
@@ -68,7 +74,7 @@ def _run(attempts: Sequence[UsedAttempt]) -> RunUse:
         ),
         cores=cpu / elapsed if cpu is not None and elapsed else None,
         version=last.version,
-        sessions=_sessions(last.inputs_key),
+        inputs_key=last.inputs_key,
         attempts=len(attempts),
         day=last.day,
     )
@@ -78,9 +84,3 @@ def _need(used: float | None, stopped_at: Sequence[int], *, ended: bool) -> Need
     if ended:
         return None if used is None else Need(max(used, *stopped_at) if stopped_at else used)
     return Need(max(stopped_at), more=True) if stopped_at else None
-
-
-def _sessions(inputs_key: str) -> int:
-    """Count what an inputs key such as `bids_conversion:3,7` names."""
-    parts = [part.partition(":")[2] for part in inputs_key.split(";")]
-    return max(1, *(len(part.replace("+", ",").split(",")) for part in parts))

@@ -103,6 +103,7 @@ def test_runs_that_were_stopped_weigh_on_those_that_needed_more() -> None:
     needs = [Need(1), Need(2), Need(2, more=True), Need(4)]
     spread = spread_of(needs)
     assert spread.weights == ((1, 0.25), (2, 0.25), (4, 0.5))
+    assert (spread.beyond, spread.stopped_at) == (0, 2)
     assert spread.covering(0.5) == 2
     assert spread.covering(0.51) == 4
 
