@@ -149,7 +149,7 @@ def sacct_lines(attempts: int) -> Iterator[str]:
         job_id, array_token, _ = job_of(number, attempts)
         name = array_token or f"nf-qsiprep-{number}-abcdef012345"
         word, code = ("COMPLETED", "0:0") if number % (2 * ENDED_SHARE) == 0 else ("FAILED", "1:0")
-        times = (str(ENDED - STARTED), str(STARTED), str(STARTED), str(ENDED), "n1")
+        times = (str(ENDED - STARTED), str(STARTED), str(STARTED), str(ENDED), "n1", "")
         for step, size, label in (("", "", name), (".batch", "4000K", "batch"), (".0", "900M", "python")):
             yield SEPARATOR.join((job_id + step, word, code, size, *times, label))
 

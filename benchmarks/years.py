@@ -50,6 +50,7 @@ class Kind:
     request: Resources
     hours: float
     memory_mb: float
+    cores: float  # used on average
     releases: tuple[str, ...]
     failing: float  # the share of runs that end in failure
     error: str
@@ -66,6 +67,7 @@ KINDS = (
         Resources(2, 8_000, 120),
         0.1,
         900,
+        1.0,
         ("1.3.4",),
         0.01,
         "exit code 1: ValueError: no series of {scope} matches the heuristic",
@@ -76,6 +78,7 @@ KINDS = (
         Resources(8, 40_000, 24 * 60),
         7.0,
         17_000,
+        3.1,
         ("1.0.1", "26.1.1"),
         0.03,
         "exit code 1: RuntimeError: eddy: only 4 volumes of {scope} are usable",
@@ -86,12 +89,21 @@ KINDS = (
         Resources(8, 32_000, 12 * 60),
         1.5,
         9_000,
+        5.2,
         ("1.1.1",),
         0.015,
         "exit code 1: mrtrix3 dwi2response failed: singular matrix in {scope}",
     ),
     Kind(
-        "qsiparc", Level.SESSION, Resources(2, 8_000, 120), 0.05, 1_200, ("0.1.2",), 0.002, "exit code 0, but no output"
+        "qsiparc",
+        Level.SESSION,
+        Resources(2, 8_000, 120),
+        0.05,
+        1_200,
+        0.9,
+        ("0.1.2",),
+        0.002,
+        "exit code 0, but no output",
     ),
 )
 
@@ -344,6 +356,10 @@ class Years:
             image_record_id=None,
             image_version=tried.release,
             node_image="",
+            cpu_seconds=round(kind.cores * (0.8 + 0.4 * (tried.run % 97) / 97) * work.total_seconds(), 1)
+            if over
+            else None,
+            elapsed_seconds=work.total_seconds() if over else None,
         )
         self.audit(tried.run, tried.at, "pending", "submitted", f"submitted as job {100_000 + row - 1}")
         if over and failure is None:

@@ -13,7 +13,7 @@ from neuroflow.adapters.mounts import Mounts
 from neuroflow.adapters.result import read_result
 from neuroflow.adapters.runtimes import gpu_arguments
 from neuroflow.config.execution import Containers, PipelineSettings
-from neuroflow.config.sections import Paths
+from neuroflow.config.paths import Paths
 from neuroflow.domain import AdapterResult, ContainerRun, ExitRecord, InputRule, OutputRule, Resources, is_label
 from neuroflow.errors import AdapterError
 

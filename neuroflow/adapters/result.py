@@ -11,6 +11,8 @@ def read_result(run: ContainerRun, record: ExitRecord) -> AdapterResult:
     metrics: dict[str, float | int | str] = {"restarts": record.restart_count}
     if record.max_rss_mb is not None:
         metrics["max_rss_mb"] = record.max_rss_mb
+    if record.cpu_seconds is not None:
+        metrics["cpu_seconds"] = record.cpu_seconds
     if record.crash_files:
         metrics["crash_files"] = len(record.crash_files)
     return AdapterResult(

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from neuroflow.cli.yaml_text import comment, scalar
 from neuroflow.config import NeuroflowConfig
 from neuroflow.config.describe import default_in_yaml
-from neuroflow.config.sections import MaxConcurrent, Paths
+from neuroflow.config.paths import Paths
+from neuroflow.config.sections import MaxConcurrent
 from neuroflow.config.shapes import shape_of_field
 
 if TYPE_CHECKING:

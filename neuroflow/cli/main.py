@@ -25,6 +25,7 @@ from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.provenance_command import provenance_command
 from neuroflow.cli.recovery_commands import recovery_group
 from neuroflow.cli.report_command import report_command
+from neuroflow.cli.resources_command import resources_command
 from neuroflow.cli.run_commands import runs_group
 from neuroflow.cli.scan_command import scan_command
 from neuroflow.cli.services_commands import services_group
@@ -124,6 +125,7 @@ for _command in (
     pipeline_group,
     recovery_group,
     report_command,
+    resources_command,
     run_group,
     runs_group,
     scan_command,

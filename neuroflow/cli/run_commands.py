@@ -106,6 +106,7 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
             {
                 "  folder": attempt.folder,
                 "  request": _request(attempt.resources),
+                "  used": _used(attempt),
                 "  host": attempt.host,
                 "  message": one_line(attempt.message),
             }
@@ -120,6 +121,18 @@ def _request(asked: Resources) -> str:
     gpus = f", {asked.gpus} GPUs" if asked.gpus else ""
     partition = f", in partition {escaped(asked.partition)}" if asked.partition else ""
     return f"{asked.cpus} cores, {asked.memory_mb} MiB, {asked.time_minutes} min{gpus}{partition}"
+
+
+def _used(attempt: AttemptRecord) -> str:
+    """Say what an attempt used of its request; what was not measured is left out."""
+    asked, elapsed, parts = attempt.resources, attempt.elapsed_seconds, []
+    if attempt.cpu_seconds is not None and elapsed:
+        parts.append(f"{attempt.cpu_seconds / elapsed:.1f} cores")
+    if attempt.max_rss_mb is not None:
+        parts.append(f"{attempt.max_rss_mb:,.0f} MiB ({attempt.max_rss_mb / asked.memory_mb:.0%})")
+    if elapsed is not None:
+        parts.append(f"{elapsed / 60:,.1f} min ({elapsed / 60 / asked.time_minutes:.0%})")
+    return ", ".join(parts)
 
 
 def _image_values(attempt: AttemptRecord, image: ImageRecord | None) -> dict[str, object]:

@@ -14,11 +14,24 @@ from neuroflow.cluster.queue_query import SEPARATOR
 from neuroflow.cluster.states import job_state
 from neuroflow.domain import AccountingRow, JobState
 
-_FIELDS = ("JobID", "State", "ExitCode", "MaxRSS", "ElapsedRaw", "Submit", "Start", "End", "NodeList", "JobName")
+_FIELDS = (
+    "JobID",
+    "State",
+    "ExitCode",
+    "MaxRSS",
+    "ElapsedRaw",
+    "Submit",
+    "Start",
+    "End",
+    "NodeList",
+    "TotalCPU",
+    "JobName",
+)
 # A longer list would fill the command line, and one query of a window is cheaper for slurmdbd.
 MAX_LISTED = 200
 _LATEST_SECONDS = 253402300800  # the year 10000: later moments can't be shown
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([KMGTP]?)", re.ASCII)
+_CPU_TIME = re.compile(r"(?:(?:(\d{1,9})-)?(\d{1,9}):)?(\d{1,9}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 _MIB = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 
 
@@ -64,6 +77,8 @@ class _Life:
     nodes: str
     name: str
     order: int
+    cpu_seconds: float = 0.0
+    steps_cpu_seconds: float = 0.0
     max_rss_mb: float | None = None
     step_out_of_memory: bool = False
     ids: tuple[str, ...] = field(init=False)
@@ -108,12 +123,14 @@ def parse_sacct(text: str) -> tuple[AccountingRow, ...]:
             latest[shown] = life
         if shown in latest:
             latest[shown].measure(fields[3])
+            if is_step:
+                latest[shown].steps_cpu_seconds += parse_cpu_time(fields[9])
             latest[shown].step_out_of_memory |= bool(is_step) and fields[1].startswith("OUT_OF_ME")
     return tuple(_rows(lives))
 
 
 def _life(fields: list[str], *, order: int) -> _Life:
-    shown, word, exit_text, _, elapsed, submit, start, end, nodes, name = fields
+    shown, word, exit_text, _, elapsed, submit, start, end, nodes, cpu, name = fields
     return _Life(
         shown=shown,
         word=word,
@@ -125,6 +142,7 @@ def _life(fields: list[str], *, order: int) -> _Life:
         nodes="" if nodes == "None assigned" else nodes,
         name=name,
         order=order,
+        cpu_seconds=parse_cpu_time(cpu),
     )
 
 
@@ -158,6 +176,8 @@ def _row(job_id: str, life: _Life, *, lives: int) -> AccountingRow:
         nodes=life.nodes,
         started_at=life.started_at,
         ended_at=life.ended_at,
+        # Nothing at all was not measured: the site gathers none, or the job was killed before it was looked at.
+        cpu_seconds=max(life.cpu_seconds, life.steps_cpu_seconds) or None,
         lives=lives,
     )
 
@@ -179,6 +199,15 @@ def parse_size(text: str) -> float | None:
     """Read a size such as `168544K` or `1.5G` as MiB; None for anything else."""
     match = _SIZE.fullmatch(text)
     return float(match[1]) * _MIB[match[2]] if match else None
+
+
+def parse_cpu_time(text: str) -> float:
+    """Read a time such as `1-02:03:04` or `03:04.567` in seconds; 0 for anything else."""
+    match = _CPU_TIME.fullmatch(text)
+    if match is None:
+        return 0.0
+    days, hours, minutes, seconds = match.groups(default="0")
+    return int(days) * 86400.0 + int(hours) * 3600.0 + int(minutes) * 60.0 + float(seconds)
 
 
 def _moment(text: str) -> int | None:

@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
-import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.environment import node_environment, without_our_code
 from neuroflow.cluster.files import write_json
+from neuroflow.cluster.findings import Findings, exit_code_of, host_name, named, record_of
 from neuroflow.cluster.globs import files_matching, listed_matching
 from neuroflow.cluster.memory import oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
@@ -30,7 +29,7 @@ from neuroflow.cluster.provenance import Work, leave_provenance, note_inputs
 from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, make_plan, publish
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
-from neuroflow.domain import ExitRecord
+from neuroflow.cluster.usage import Meter
 from neuroflow.sharing import is_shared, share
 from neuroflow.sif import read_sif_header
 
@@ -38,35 +37,11 @@ SCHEMA = 1
 JOB_NAME = "job.json"
 RECORD_NAME = "exit.json"
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
-BROKEN = 70  # EX_SOFTWARE: this module failed, not the tool
-_MAX_NAMED = 50
-_LONGEST_PROBLEM = 1000
 _GIVEN_UP = "this attempt was given up, and is fenced"
 
 
 class _GivenUp(Exception):
     """This attempt was fenced while it worked."""
-
-
-@dataclass
-class _Findings:
-    """What is known so far of how the attempt went."""
-
-    job_id: str = ""
-    started: float = 0.0
-    exit_code: int | None = None
-    signal: int | None = None
-    error: str = ""
-    published: bool = False
-    crash_files: tuple[str, ...] = ()
-    missing_outputs: tuple[str, ...] = ()
-    oom_kills: int = 0
-    quarantined: tuple[str, ...] = ()
-    results_of: str = ""
-    image_id: str = ""
-    provenance: str = ""
-    emptied: Path | None = None  # an output folder that is published, but for copies
-    tail: Tail = field(default_factory=Tail)
 
 
 def payload(folder: str) -> None:
@@ -97,7 +72,7 @@ def run_job(folder: str) -> int:
         _put_record_aside(place)
     if ":" in job_id:
         write_place(place, job_id)
-    findings = _Findings(job_id=job_id, started=started)
+    findings = Findings(job_id=job_id, started=started)
     stopped_by = ""
     kills_before = oom_kills()
     token, scratch = place.name, None
@@ -119,11 +94,11 @@ def run_job(folder: str) -> int:
         findings.error = f"{type(error).__name__}: {error}"
         print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     findings.oom_kills = max(oom_kills() - kills_before, 0)
-    record = _record(findings, token=token, job_id=job_id, started=started, stopped_by=stopped_by)
+    record = record_of(findings, token=token, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
     _remove(scratch)
     _remove(findings.emptied)
-    return _code(record)
+    return exit_code_of(record)
 
 
 def _image_id(image: str | None) -> str:
@@ -145,7 +120,7 @@ def own_job_id() -> str:
 
 
 def _execute(
-    job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None, again: bool
+    job: Mapping[str, Any], place: Path, findings: Findings, stopper: Stopper, *, scratch: Path | None, again: bool
 ) -> None:
     output_dir, work_dir = Path(job["output_dir"]), Path(job["work_dir"])
     plan = interrupted_plan(place) if again else None
@@ -154,14 +129,17 @@ def _execute(
         _begin(plan, place)
     if plan is not None and _finish(plan, job, place, findings):
         return
-    findings.quarantined = _named(_put_aside(job, again=again).moved)
+    findings.quarantined = named(_put_aside(job, again=again).moved)
     for made in (output_dir, work_dir):
         made.mkdir(parents=True, exist_ok=True)
     findings.provenance = note_inputs(job, place, stopped=lambda: bool(stopper.stopped_by))
-    ended = _run_commands(job, place, findings, stopper, scratch=scratch)
+    findings.tool_ran = True
+    with Meter() as meter:
+        ended = _run_commands(job, place, findings, stopper, scratch=scratch)
+    findings.usage = meter.usage() if job.get("measured", True) else None
     findings.exit_code, findings.signal = ended.exit_code, ended.signal
     findings.error = findings.error or ended.error
-    findings.crash_files = _named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
+    findings.crash_files = named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
     if ended.exit_code != 0 or findings.crash_files:
         return
     if stopper.stopped_by:
@@ -176,7 +154,7 @@ def _execute(
         _leave_provenance(new, job, place, findings, scratch=scratch)
 
 
-def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings) -> bool:
+def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: Findings) -> bool:
     """Publish what is left of results that had been checked, without the tool; False where a part of them is gone."""
     findings.exit_code = 0
     publish(plan)
@@ -197,7 +175,7 @@ def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings
 
 
 def _leave_provenance(
-    plan: Plan, job: Mapping[str, Any], place: Path, findings: _Findings, *, scratch: Path | None
+    plan: Plan, job: Mapping[str, Any], place: Path, findings: Findings, *, scratch: Path | None
 ) -> None:
     """Say with the results where they come from; they are good without it, too."""
     work = Work(
@@ -205,11 +183,11 @@ def _leave_provenance(
         job=job,
         plan=plan,
         job_id=findings.job_id,
-        host=_host(),
+        host=host_name(),
         started=findings.started,
         image_id=findings.image_id,
         scratch=scratch,
-        by_another=bool(findings.results_of),
+        usage=findings.usage,
     )
     findings.provenance = "; ".join(filter(None, (findings.provenance, leave_provenance(work))))
     if findings.provenance:
@@ -234,7 +212,7 @@ def _put_aside(job: Mapping[str, Any], *, again: bool) -> PutAside:
 
 
 def _run_commands(
-    job: Mapping[str, Any], place: Path, findings: _Findings, stopper: Stopper, *, scratch: Path | None
+    job: Mapping[str, Any], place: Path, findings: Findings, stopper: Stopper, *, scratch: Path | None
 ) -> Ended:
     """Run the commands that come first, then the tool; the first that fails is the last."""
     logs = (place / "stdout.log", place / "stderr.log")
@@ -291,8 +269,8 @@ def _put_record_aside(place: Path) -> None:
 
 def _step_back(place: Path, job_id: str, started: float, *, why: str) -> int:
     """Leave a note, which is no exit record, that this job did nothing."""
-    findings = _Findings(error=f"not executed: {why}")
-    record = _record(findings, token=place.name, job_id=job_id, started=started, stopped_by="")
+    findings = Findings(job_id=job_id, started=started, error=f"not executed: {why}")
+    record = record_of(findings, token=place.name, stopped_by="")
     write_json(place / f"exit-{job_id}.json", {"schema": SCHEMA, **asdict(record)})
     print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     return NOT_MINE
@@ -301,44 +279,3 @@ def _step_back(place: Path, job_id: str, started: float, *, why: str) -> int:
 def _remove(scratch: Path | None) -> None:
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _record(findings: _Findings, *, token: str, job_id: str, started: float, stopped_by: str) -> ExitRecord:
-    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return ExitRecord(
-        token=token,
-        job_id=job_id,
-        exit_code=findings.exit_code,
-        signal=findings.signal,
-        host=_host(),
-        started_at=started,
-        ended_at=time.time(),
-        stderr_tail=findings.tail.text,
-        max_rss_mb=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,  # Linux counts in KiB
-        crash_files=findings.crash_files,
-        missing_outputs=findings.missing_outputs,
-        published=findings.published,
-        error=findings.error,
-        restart_count=int(restarts) if restarts.isdigit() else 0,
-        bad_input=findings.tail.matched,
-        oom_kills=findings.oom_kills,
-        stopped_by=stopped_by,
-        quarantined=findings.quarantined,
-        results_of=findings.results_of,
-        image_id=findings.image_id,
-        provenance=findings.provenance[:_LONGEST_PROBLEM],
-    )
-
-
-def _host() -> str:
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-
-
-def _named(paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(paths)))[:_MAX_NAMED]
-
-
-def _code(record: ExitRecord) -> int:
-    if record.published:
-        return 0
-    return BROKEN if record.exit_code is None else min(max(record.exit_code, 1), 255)

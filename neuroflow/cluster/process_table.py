@@ -18,17 +18,17 @@ _LOCAL_ID = re.compile(r"(\d+):(\d+)", re.ASCII)
 
 def local_id(pid: int) -> str | None:
     """Return `<pid>:<start time in clock ticks since boot>` of a live process; None for a gone or dead one."""
-    fields = _stat_fields(pid)
+    fields = stat_fields(pid)
     return f"{pid}:{fields[19]}" if fields and fields[0] not in _DEAD else None
 
 
 def is_another(pid: int, job_id: str) -> bool:
     """Tell whether a process id now belongs to another process than the one of a local job id, dead or alive."""
-    fields = _stat_fields(pid)
+    fields = stat_fields(pid)
     return bool(fields) and f"{pid}:{fields[19]}" != job_id
 
 
-def _stat_fields(pid: int) -> list[str]:
+def stat_fields(pid: int) -> list[str]:
     """Return /proc's fields of a process from its state on; none for one that is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -65,7 +65,7 @@ def session_members(leader: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        fields = _stat_fields(int(entry.name))
+        fields = stat_fields(int(entry.name))
         if fields and fields[0] not in _DEAD and fields[3] == str(leader):
             members.append(int(entry.name))
     return members

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from neuroflow.cluster.files import write_json
 from neuroflow.cluster.inputs import describe_inputs
 from neuroflow.cluster.publish import Plan
 from neuroflow.cluster.scratch import filled
+from neuroflow.cluster.usage import Usage
 
 INPUTS_NAME = "inputs.json"
 PROVENANCE_NAME = "provenance.json"
@@ -57,7 +57,7 @@ class Work:
     started: float
     image_id: str
     scratch: Path | None
-    by_another: bool = False  # the tool ran in an earlier attempt: what this job used says nothing of it
+    usage: Usage | None = None  # of the tool; None where it ran in an earlier attempt, or could not be measured
 
 
 def note_inputs(job: Mapping[str, Any], place: Path, *, stopped: Callable[[], bool]) -> str:
@@ -165,7 +165,7 @@ def _document(work: Work, about: Mapping[str, Any]) -> Json:
         },
         "started_at": _time(work.started),
         "published_at": _time(ended),
-        **({} if work.by_another else {"usage": _usage(ended - work.started)}),
+        **({} if work.usage is None else {"usage": _usage(work.usage, elapsed=ended - work.started)}),
     }
 
 
@@ -185,13 +185,11 @@ def _slurm() -> dict[str, str]:
     return {name: os.environ[variable] for name, variable in _SLURM_VARIABLES.items() if variable in os.environ}
 
 
-def _usage(elapsed: float) -> Json:
-    """Return what the job's processes used; what a daemon such as Docker's runs is not among them."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+def _usage(used: Usage, *, elapsed: float) -> Json:
     return {
         "elapsed_seconds": round(elapsed, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "max_rss_mb": round(used.ru_maxrss / 1024, 1),  # of the largest process; Linux counts in KiB
+        "cpu_seconds": round(used.cpu_seconds, 1),
+        "max_rss_mb": round(used.max_rss_mb, 1),
     }
 
 

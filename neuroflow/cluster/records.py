@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 JOURNAL_NAME = "attempt.json"
 # Their images are files, of which the job notes what it saw.
 _FILE_RUNTIMES = ("apptainer", "singularity")
+# Their processes are the job's own; those of Docker and Podman belong to a service.
+_MEASURED_RUNTIMES = (*_FILE_RUNTIMES, "host")
 _TEXT_LIMIT = 64 * 1024
 _LIST_LIMIT = 1000
 
@@ -51,6 +53,7 @@ def _job_file(job: JobRequest, *, time_limit_seconds: float | None) -> bytes:
             "before": run.before,
             "command": job.command,
             "image": run.image if run.runtime in _FILE_RUNTIMES else None,
+            "measured": run.runtime in _MEASURED_RUNTIMES,
             # A container gets its environment by the runtime's own options, in `command`.
             "environment": dict(run.environment) if run.runtime == "host" else {},
             "output_dir": run.output_dir,
@@ -163,4 +166,6 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "results_of": _text,
     "image_id": _text,
     "provenance": _text,
+    "cpu_seconds": _optional(_number),
+    "tool_ran": _yes_or_no,
 }

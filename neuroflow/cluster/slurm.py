@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from neuroflow.cluster import claim, site_limits
+from neuroflow.cluster import claim
 from neuroflow.cluster.fence import fence
 from neuroflow.cluster.job import payload
 from neuroflow.cluster.job_index import JobIndex, pick_queued
@@ -19,6 +19,7 @@ from neuroflow.cluster.login_node import LoginNode, get_login_node
 from neuroflow.cluster.queue_query import is_listed, jobs_command, parse_squeue
 from neuroflow.cluster.repeat import idempotent_is_safe, repeated
 from neuroflow.cluster.request import ArrayRequest, JobRequest
+from neuroflow.cluster.site_answers import ask_site
 from neuroflow.cluster.submit import SlurmExecutor, check_folder, jobs_of, script_text
 from neuroflow.cluster.transport import Transport
 from neuroflow.cluster.witnesses import Witnesses
@@ -195,26 +196,9 @@ class SlurmCluster:
         return {token: row for token, row in found.items() if row is not None}
 
     def site_limits(self) -> SiteLimits:
-        """Ask SLURM what it takes, in six calls; a part that it does not answer is None."""
-        config = self._answer(site_limits.CONFIG_COMMAND)
-        partitions = self._answer(site_limits.PARTITIONS_COMMAND)
-        nodes = self._answer(site_limits.NODES_COMMAND)
-        reservations = self._answer(site_limits.RESERVATIONS_COMMAND)
-        associations = qos = groups = None
-        if partitions is not None and site_limits.are_for_groups(partitions):
-            groups = self._answer(site_limits.GROUPS_COMMAND)
-        if self._settings.accounting:
-            associations = self._answer(site_limits.associations_command(self._user))
-            qos = self._answer(site_limits.QOS_COMMAND)
-        return site_limits.gathered(
-            config=config,
-            partitions=partitions,
-            nodes=nodes,
-            reservations=reservations,
-            associations=associations,
-            qos=qos,
-            groups=groups,
-        )
+        """Ask SLURM what it takes, in seven calls at most; a part that it does not answer is None."""
+        accounting = self._settings.accounting
+        return ask_site(self._answer, user=self._user, keeps_accounts=lambda _: accounting).limits()
 
     def _answer(self, command: tuple[str, ...]) -> str | None:
         try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from neuroflow.cluster import site_limits
+from neuroflow.cluster.site_answers import ask_site
 from neuroflow.cluster.survey import Survey
 from neuroflow.domain import SiteLimits
 
@@ -46,36 +46,28 @@ def ask_slurm(survey: Survey, *, user: str) -> SlurmFacts | None:
     """Ask SLURM; None where its commands are not there."""
     if not survey.has("scontrol"):
         return None
-    config = survey.ask(site_limits.CONFIG_COMMAND)
-    partitions = survey.ask(site_limits.PARTITIONS_COMMAND)
-    nodes = survey.ask(site_limits.NODES_COMMAND)
-    groups = survey.ask(site_limits.GROUPS_COMMAND)
-    settings = parse_settings(config or "")
-    associations = account = user_qos = qos = preempt = None
+    answers = ask_site(
+        survey.ask,
+        user=user,
+        keeps_accounts=lambda config: has_accounting(parse_settings(config or "")) is not False,
+        reservations=False,
+    )
+    settings = parse_settings(answers.config or "")
+    account = user_qos = preempt = None
     has_accounts = has_accounting(settings)
     if has_accounts is not False:
-        associations = survey.ask(site_limits.associations_command(user))
         account = survey.ask(default_account_command(user))
         user_qos = survey.ask(user_qos_command(user))
-        qos = survey.ask(site_limits.QOS_COMMAND)
         preempt = survey.ask(QOS_COMMAND)
         has_accounts = True if survey.ask(ACCOUNTING_COMMAND) is not None else None
     return SlurmFacts(
-        site=site_limits.gathered(
-            config=config,
-            partitions=partitions,
-            nodes=nodes,
-            groups=groups,
-            reservations=None,
-            associations=associations,
-            qos=qos,
-        ),
+        site=answers.limits(),
         settings=settings,
-        time_in_words=parse_times(partitions or ""),
+        time_in_words=parse_times(answers.partitions or ""),
         default_account=parse_default_account(account or ""),
         qos_of=parse_user_qos(user_qos or ""),
         preempted_qos=None if preempt is None else parse_preempted(preempt),
-        with_gpus=parse_with_gpus(partitions or ""),
+        with_gpus=parse_with_gpus(answers.partitions or ""),
         accounting=has_accounts,
     )
 

@@ -187,6 +187,23 @@ class _Case:
         measured = (self.record.max_rss_mb if self.record else None, row.max_rss_mb if row else None)
         return max((size for size in measured if size is not None), default=None)
 
+    def _cpu_time(self, record: ExitRecord) -> float | None:
+        row = self._row_of(record)
+        measured = (record.cpu_seconds, row.cpu_seconds if row else None)
+        return max((seconds for seconds in measured if seconds is not None), default=None)
+
+    def _elapsed(self, record: ExitRecord) -> float:
+        """Return how long the job took; SLURM's clock starts before the record's, at the prolog."""
+        row = self._row_of(record)
+        accounted = (row.elapsed_seconds if row else None) or 0.0
+        return max(record.ended_at - record.started_at, accounted, 0.0)
+
+    def _row_of(self, record: ExitRecord) -> AccountingRow | None:
+        """Return what sacct says, where it speaks of the very life of the job that left the record."""
+        row = self.sighting.accounting
+        same = row is not None and row.job_id == record.job_id and row.lives - 1 == record.restart_count
+        return row if same else None
+
     def _word(self) -> str:
         row = self.sighting.accounting or self.sighting.queue
         return row.word if row else ""
@@ -214,13 +231,17 @@ class _Case:
                 exit_code=accounted.exit_code,
                 signal=accounted.signal,
                 max_rss_mb=accounted.max_rss_mb,
+                cpu_seconds=accounted.cpu_seconds,
+                elapsed_seconds=accounted.elapsed_seconds or None,
                 ended_at=_moment(accounted.ended_at),
             )
         return replace(
             verdict,
             exit_code=record.exit_code,
             signal=record.signal,
-            max_rss_mb=self._memory(),
+            max_rss_mb=self._memory() if record.tool_ran else None,
+            cpu_seconds=self._cpu_time(record) if record.tool_ran else None,
+            elapsed_seconds=self._elapsed(record) if record.tool_ran else None,
             host=verdict.host or record.host,
             started_at=_moment(record.started_at),
             ended_at=_moment(record.ended_at),

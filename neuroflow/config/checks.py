@@ -9,7 +9,8 @@ from pathlib import Path
 from neuroflow.config.disk import exists, is_file, is_folder
 from neuroflow.config.execution import Cluster, Containers, Pipelines
 from neuroflow.config.fields import IMAGE_FILE, SPEC_FILE
-from neuroflow.config.sections import Discovery, Paths
+from neuroflow.config.paths import Paths
+from neuroflow.config.sections import Discovery
 from neuroflow.config.shapes import KeyPath
 from neuroflow.sharing import group_id, is_member
 

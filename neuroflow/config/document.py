@@ -65,6 +65,13 @@ def read_document(path: Path) -> Document:
     return document
 
 
+def parse_document(path: Path, text: str) -> Document:
+    """Read a text as the file at a path would be read."""
+    document = Document(path)
+    _parse(document, text)
+    return document
+
+
 def _parse(document: Document, text: str) -> None:
     try:
         loader = _Loader(text)

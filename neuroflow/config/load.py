@@ -19,8 +19,9 @@ from neuroflow.config.execution import Cluster, Containers, Pipelines
 from neuroflow.config.fields import Section
 from neuroflow.config.gather import gather_files
 from neuroflow.config.layers import Layer, LayerSource, argument_layer
+from neuroflow.config.paths import Paths
 from neuroflow.config.problems import config_error, place_of, problem_lines
-from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Paths, Protocol, Redis, Workflow
+from neuroflow.config.sections import Celery, Database, Discovery, Doctor, Logging, Protocol, Redis, Workflow
 from neuroflow.config.shapes import KeyPath, dotted, leaves, shape_of_field
 from neuroflow.config.upkeep import Metrics, Retention, StatusFile
 
@@ -151,7 +152,12 @@ class NeuroflowConfig(BaseSettings):
 
     def source_of_key(self, key: KeyPath) -> str:
         """Say where the value at a key path comes from."""
-        return next((layer.source(key) for layer in self._sources if layer.holds(key)), "default")
+        layer = self.layer_of(key)
+        return "default" if layer is None else layer.source(key)
+
+    def layer_of(self, key: KeyPath) -> Layer | None:
+        """Return the layer that the value at a key path comes from; None for a default."""
+        return next((layer for layer in self._sources if layer.holds(key)), None)
 
     def database_url(self) -> str:
         """Return the SQLAlchemy URL of the state database, password included."""

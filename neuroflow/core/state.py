@@ -25,6 +25,7 @@ from neuroflow.core.sessions import SessionState
 from neuroflow.core.sightings import SeenAttempt, SightingState
 from neuroflow.core.store import utcnow
 from neuroflow.core.tallies import TallyState
+from neuroflow.core.usage import UsageState
 from neuroflow.core.verdicts import Ending, VerdictState
 from neuroflow.core.workflows import WorkflowState
 
@@ -51,6 +52,7 @@ class StateManager(
     AuditLogState,
     CallState,
     TallyState,
+    UsageState,
     NoticeState,
     DeliveryState,
     PageState,

@@ -143,6 +143,8 @@ def _attempt_values(verdict: Verdict, now: datetime) -> dict[str, Any]:
         "exit_code": verdict.exit_code,
         "signal": verdict.signal,
         "max_rss_mb": verdict.max_rss_mb,
+        "cpu_seconds": verdict.cpu_seconds,
+        "elapsed_seconds": verdict.elapsed_seconds,
         "ended_at": verdict.ended_at or now,
     }
     if verdict.started_at is not None:

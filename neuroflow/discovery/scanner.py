@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neuroflow.config.sections import Discovery, Paths, Protocol
+from neuroflow.config.paths import Paths
+from neuroflow.config.sections import Discovery, Protocol
 from neuroflow.discovery.claims import Claims
 from neuroflow.discovery.dicom import Header, Refusal, Trouble, read_header
 from neuroflow.discovery.layout import SessionFolder, session_folders

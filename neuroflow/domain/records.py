@@ -120,6 +120,8 @@ class AttemptRecord:
     image_record_id: int | None = None  # the ImageRecord that it was submitted with
     image_version: str = ""  # of the tool, as configured or read from the image's name
     node_image: str = ""  # the SIF id that the job read on its node
+    cpu_seconds: float | None = None  # of all cores together
+    elapsed_seconds: float | None = None  # of the job's last life: what SLURM's time limit counts
 
     @property
     def job_name(self) -> str:

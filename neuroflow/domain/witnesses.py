@@ -33,6 +33,8 @@ class ExitRecord:
     results_of: str = ""  # token of the earlier attempt whose interrupted publication this one finished
     image_id: str = ""  # the id of the SIF as the job's node saw it
     provenance: str = ""  # why the results' provenance could not be written; nothing where it was
+    cpu_seconds: float | None = None  # of the tool, all cores together
+    tool_ran: bool = True  # False where it only finished a publication
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class AccountingRow:
     nodes: str = ""
     ended_at: float | None = None  # seconds since the epoch
     started_at: float | None = None
+    cpu_seconds: float | None = None  # all cores together
     lives: int = 1  # one more each time that SLURM has put it back into the queue; the row tells of the last
 
 
@@ -99,4 +102,6 @@ class Verdict:
     ended_at: datetime | None = None
     job_id: str | None = None
     job_word: str = ""  # SLURM's own word, for people
+    cpu_seconds: float | None = None  # of all cores together
+    elapsed_seconds: float | None = None  # of the job's last life; None where it did not run the tool
     seen: bool = True  # False while the grace runs out: the attempt's last_seen_at must not be renewed

@@ -131,6 +131,8 @@ class AttemptRow(Base):
     image_record_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
     image_version: Mapped[str] = mapped_column(CleanText, default="", server_default="")
     node_image: Mapped[str] = mapped_column(CleanText, default="", server_default="")
+    cpu_seconds: Mapped[float | None] = mapped_column(Double)
+    elapsed_seconds: Mapped[float | None] = mapped_column(Double)
 
 
 class CallbackRow(Base):

@@ -9,7 +9,7 @@ from typing import Self
 
 from neuroflow.config import NeuroflowConfig
 from neuroflow.config.path_map import PathMap
-from neuroflow.config.sections import Paths
+from neuroflow.config.paths import Paths
 
 
 @dataclass(frozen=True)

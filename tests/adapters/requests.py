@@ -15,7 +15,8 @@ from neuroflow.config.execution import (
     QSIPrepSettings,
     QSIReconSettings,
 )
-from neuroflow.config.sections import Discovery, Paths
+from neuroflow.config.paths import Paths
+from neuroflow.config.sections import Discovery
 from neuroflow.domain import Resources
 
 SETTINGS: dict[str, type[PipelineSettings]] = {

@@ -1,4 +1,7 @@
-"""What a real SLURM 22.05 answered, recorded with the command lines that neuroflow builds."""
+"""What a real SLURM 22.05 answered, recorded with the command lines that neuroflow builds.
+
+The older answers of sacct come from before it was asked for TotalCPU: the field is empty there.
+"""
 
 from __future__ import annotations
 

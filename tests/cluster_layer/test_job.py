@@ -62,6 +62,7 @@ def test_success_is_published_and_recorded(tmp_path: Path) -> None:
     assert (found.exit_code, found.published, found.job_id, found.error) == (0, True, "17", "")
     assert found.max_rss_mb is not None
     assert found.max_rss_mb > 1
+    assert (found.tool_ran, (found.cpu_seconds or 0) > 0) == (True, True)
     assert (Path(job.folder) / "exit.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -71,6 +72,14 @@ def test_the_tools_exit_code_is_the_jobs_and_its_output_is_kept(tmp_path: Path) 
     assert (record(job).exit_code, record(job).stderr_tail, record(job).published) == (3, "broke\n", False)
     assert (Path(job.folder) / "stdout.log").read_text() == "said\n"
     assert not (tmp_path / "derivatives").exists()
+
+
+def test_what_a_containers_service_runs_is_not_measured(tmp_path: Path) -> None:
+    """Docker's client waits; the tool's processes are its service's."""
+    job = python_job(tmp_path, "pass", runtime="docker")
+    run(job)
+    assert record(job).exit_code == 0
+    assert (record(job).tool_ran, record(job).max_rss_mb, record(job).cpu_seconds) == (True, None, None)
 
 
 def test_a_tool_that_fills_both_streams_ends_and_its_tail_is_short(tmp_path: Path) -> None:
@@ -312,6 +321,7 @@ def test_a_publication_that_an_earlier_attempt_left_unfinished_is_finished_witho
         assert (dataset / name).read_text() == f"of {earlier.token}"
     found = record(job)
     assert (found.exit_code, found.published, found.results_of) == (0, True, earlier.token)
+    assert (found.tool_ran, found.max_rss_mb, found.cpu_seconds) == (False, None, None)
     assert not output.exists()
     assert claim.is_fenced(Path(earlier.folder)), "a requeued job of it would find nothing, and call that published"
 

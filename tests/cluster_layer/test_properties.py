@@ -58,7 +58,7 @@ def test_squeue_is_read_whatever_it_says(text: str) -> None:
         assert (row.ended_at is None) or row.state in ENDED_STATES
 
 
-NO_MOMENT = "\x1f".join(("7", "FAILED", "1:0", "", "5", "9" * 18, "9" * 18, "9" * 18, "n1", "nf-1"))
+NO_MOMENT = "\x1f".join(("7", "FAILED", "1:0", "", "5", "9" * 18, "9" * 18, "9" * 18, "n1", "", "nf-1"))
 
 
 @fast

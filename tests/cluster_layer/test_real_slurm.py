@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.accounting_query import parse_sacct, sacct_command
 from neuroflow.cluster.base import JobRequest, get_cluster
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.cluster.transport import LocalTransport
-from neuroflow.domain import AttemptRecord, FailureClass, JobState, Resources, VerdictKind
+from neuroflow.domain import AccountingRow, AttemptRecord, FailureClass, JobState, Resources, VerdictKind
 from neuroflow.errors import SubmissionRefused, SubmissionUncertain
 from tests.cluster_layer.builders import WRITES, attempt_of, config_in, new_token, python_job, wait_for_verdict
 from tests.support.require import require
@@ -302,3 +303,40 @@ def test_the_limits_of_the_site_are_known(cluster: SlurmCluster) -> None:
     assert (limits.partitions or {})["short"].time_minutes == 2
     assert "lab" in {one.account for one in limits.associations or ()}
     assert limits.reservations is not None
+
+
+# Two processes at one time, each with 60 MiB more than Python itself and 2 s of CPU time.
+USES = """
+import os, time
+child = os.fork()
+held = bytearray(b"x" * 60 * 1024**2)
+while time.process_time() < 2:
+    pass
+time.sleep(3)
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_job_used_is_measured_by_itself_and_by_slurm(root: Path, cluster: SlurmCluster) -> None:
+    job = python_job(root, USES + WRITES, resources=Resources(cpus=1, memory_mb=500, time_minutes=5))
+    attempt = attempt_of(job, job_id=cluster.submit(job))
+    verdict = wait_for_verdict(cluster, attempt)
+    assert verdict.kind is VerdictKind.SUCCEEDED
+    # Python and its libraries add some; SLURM measures our own payload, some 25 MiB and 1 s, as well.
+    assert 120 < (verdict.max_rss_mb or 0) < 250
+    assert 4 <= (verdict.cpu_seconds or 0) < 8
+
+    command = sacct_command(ids=[attempt.job_id or ""], names=(), user="", since=attempt.created_at)
+    rows: list[AccountingRow] = []
+
+    def accounted() -> bool:
+        rows[:] = parse_sacct(LocalTransport().run(command, timeout=30).check().stdout)
+        return any(row.state is JobState.COMPLETED and row.cpu_seconds for row in rows)
+
+    wait_until(accounted)
+    assert 4 <= (rows[0].cpu_seconds or 0) < 9
+    assert 120 < (rows[0].max_rss_mb or 0) < 400
+    assert (rows[0].elapsed_seconds or 0) + 1 >= 5

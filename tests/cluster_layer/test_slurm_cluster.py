@@ -124,7 +124,7 @@ def squeue_line(job_id: str, word: str, name: str) -> str:
 
 
 def sacct_line(job_id: str, word: str, name: str) -> str:
-    return "\x1f".join((job_id, word, "0:0", "", "60", "1795501940", "1795501950", "1795502010", "n1", name)) + "\n"
+    return "\x1f".join((job_id, word, "0:0", "", "60", "1795501940", "1795501950", "1795502010", "n1", "", name)) + "\n"
 
 
 def test_one_squeue_and_one_sacct_answer_for_all(tmp_path: Path) -> None:

@@ -78,9 +78,10 @@ def job(
     start: str = "1795502000",
     end: str = "1795502060",
     nodes: str = "n1",
+    cpu: str = "",
     name: str = "nf-a",
 ) -> str:
-    return "\x1f".join((job_id, word, exit_text, size, elapsed, submit, start, end, nodes, name)) + "\n"
+    return "\x1f".join((job_id, word, exit_text, size, elapsed, submit, start, end, nodes, cpu, name)) + "\n"
 
 
 def test_the_steps_memory_is_folded_into_the_job() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from neuroflow.config.paths import Paths
 from neuroflow.config.problems import config_error
-from neuroflow.config.sections import Paths
 
 from .conftest import PATHS, Problems
 

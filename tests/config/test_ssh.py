@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from neuroflow.config.checks import missing_files
 from neuroflow.config.execution import Cluster, Containers, Pipelines
-from neuroflow.config.sections import Paths
+from neuroflow.config.paths import Paths
 
 COMPLETE: dict[str, Any] = {
     "kind": "slurm",

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from neuroflow.config import NeuroflowConfig
+from neuroflow.config.paths import Paths
 from neuroflow.config.sections import Database as DatabaseSection
-from neuroflow.config.sections import Paths
 from neuroflow.core.database import Database
 from neuroflow.core.schema import check_revision, revisions
 from neuroflow.core.state import StateManager

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from neuroflow.config.sections import Discovery, Paths, Protocol, RequiredScan
+from neuroflow.config.paths import Paths
+from neuroflow.config.sections import Discovery, Protocol, RequiredScan
 from neuroflow.discovery.dicom import read_header
 from neuroflow.discovery.scanner import ReadHeader, ScanReport, SessionScanner
 from neuroflow.domain import KnownSession

@@ -85,7 +85,8 @@ def squeue_text() -> str:
 def sacct_text() -> str:
     start, end = str(int(NOW.timestamp())), str(int(NOW.timestamp()) + 1)
     rows = [
-        (str(1000 + number), "TIMEOUT", "0:0", "", "1", start, start, end, "n1", f"nf-{number}") for number in IN_SACCT
+        (str(1000 + number), "TIMEOUT", "0:0", "", "1", start, start, end, "n1", "", f"nf-{number}")
+        for number in IN_SACCT
     ]
     return "".join("\x1f".join(row) + "\n" for row in rows)
 
