@@ -40,7 +40,7 @@ class Ahead:
 def look_ahead(services: Services, act: Act) -> Ahead:
     """Return what follows from an act; a priority changes nothing but the order."""
     if act.verb is Verb.PRIORITY or not act.targets:
-        return Ahead(Consequences((), (), (), ()), ())
+        return Ahead(Consequences((), (), (), (), ()), ())
     consequences = foresee(services.state.snapshot_of(act.subject_ids), services.registry, act.change)
     spent = services.state.typical_use() if consequences.following else {}
     return Ahead(consequences, estimate(consequences.following, services.registry, spent))
@@ -65,6 +65,7 @@ def preview_data(services: Services, act: Act, ahead: Ahead) -> dict[str, Any]:
         ],
         "skipped": [{"name": item.name, "why": item.why, "done": item.done} for item in act.skipped],
         "follows": follows.following,
+        "in_any_case": [{"pipeline": pipeline, "scope": scope} for pipeline, scope in follows.anyway],
         "not_any_more": [{"pipeline": pipeline, "scope": scope} for pipeline, scope in follows.dropped],
         "under_way": [
             {
@@ -152,16 +153,21 @@ def _following(services: Services, act: Act, ahead: Ahead) -> list[str]:
     lines = _new_runs(services, ahead)
     if act.verb is Verb.RERUN and not lines:
         lines.append("nothing follows that would not come anyway")
+    if act.verb in (Verb.RERUN, Verb.INCLUDE) and follows.anyway:
+        lines.append(f"comes in any case: {_listed(follows.anyway)}")
     # What a person named is listed already.
     under_way = [item for item in follows.under_way if act.verb is not Verb.CANCEL]
     if under_way:
         lines.append("under way:")
         lines += _cut([f"  {_named(item.run)}, and {_FATES[item.fate]}{_how(item)}" for item in under_way])
     if follows.dropped:
-        counts = Counter(pipeline for pipeline, _ in follows.dropped)
-        listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        lines.append(f"does not come any more: {listed}")
+        lines.append(f"does not come any more: {_listed(follows.dropped)}")
     return lines + _cut([_kept(item) for item in follows.kept])
+
+
+def _listed(keys: Sequence[tuple[str, str]]) -> str:
+    counts = Counter(pipeline for pipeline, _ in keys)
+    return ", ".join(f"{count} of {name}" for name, count in counts.items())
 
 
 def _kept(item: Kept) -> str:

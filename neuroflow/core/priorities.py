@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Update, select, update
+from sqlalchemy import Select, Update, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core.audit import Audit, write_audits
@@ -22,8 +23,9 @@ class PriorityState(Store):
         with self._write() as (session, now):
             before: dict[int, int] = {}
             for ids in in_chunks(sorted(set(run_ids))):
-                query = select(RunRow.id, RunRow.priority).where(RunRow.id.in_(ids), RunRow.priority != priority)
-                before |= {row.id: row.priority for row in session.execute(query.where(run_is_open()))}
+                query = select(RunRow.id, RunRow.priority).where(RunRow.id.in_(ids), run_is_open())
+                rows = session.execute(_locking(query.where(RunRow.priority != priority)))
+                before |= {row.id: row.priority for row in rows}
             for ids in in_chunks(sorted(before)):
                 session.execute(_set(priority).where(RunRow.id.in_(ids)))
             event = "run.priority"
@@ -43,6 +45,7 @@ class PriorityState(Store):
         with self._write() as (session, now):
             before = _of_subjects(session, subject_ids)
             for ids in in_chunks(sorted(before)):
+                session.execute(_locking(select(RunRow.id).where(RunRow.subject_id.in_(ids))))
                 session.execute(update(SubjectRow).where(SubjectRow.id.in_(ids)).values(priority=priority))
                 session.execute(_set(priority).where(RunRow.subject_id.in_(ids)))
             entries = [
@@ -52,6 +55,11 @@ class PriorityState(Store):
             ]
             write_audits(session, entries)
         return tuple(sorted(one for one, old in before.items() if old != priority))
+
+
+def _locking(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Lock what is read in the order of ids, as everyone does: two transactions can't lock each other out then."""
+    return query.order_by(RunRow.id).with_for_update(key_share=True)
 
 
 def _set(priority: int) -> Update:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -59,6 +59,7 @@ class Consequences:
     """Everything that follows, upstream first."""
 
     following: tuple[Following, ...]
+    anyway: tuple[Key, ...]  # what would be opened for these subjects without the change too
     dropped: tuple[Key, ...]  # what would have come, and does not any more
     under_way: tuple[UnderWay, ...]
     kept: tuple[Kept, ...]
@@ -83,9 +84,14 @@ def foresee(snapshot: Snapshot, registry: Registry, change: Change) -> Consequen
     under_way = _under_way(snapshot, change, after, before, {(one.pipeline, one.scope) for one in following})
     told = {(item.run.pipeline, item.run.scope) for item in under_way}
     dropped = before.came.keys() - after.came.keys() - told
+
+    def sort(keys: Iterable[Key]) -> tuple[Key, ...]:
+        return tuple(sorted(keys, key=lambda key: (order[key[0]], key[1])))
+
     return Consequences(
         following=tuple(sorted(following, key=lambda item: (order[item.pipeline], item.scope))),
-        dropped=tuple(sorted(dropped, key=lambda key: (order[key[0]], key[1]))),
+        anyway=sort(after.opened.keys() & before.opened.keys()),
+        dropped=sort(dropped),
         under_way=tuple(under_way),
         kept=tuple(_kept(snapshot, registry, change, after)),
     )

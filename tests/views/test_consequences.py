@@ -43,7 +43,7 @@ def replaced(runs: list[RunRecord], run_id: int, status: RunStatus) -> list[RunR
 
 
 def test_nothing_follows_from_no_change() -> None:
-    assert after(Change(), RUNS) == Consequences((), (), (), ())
+    assert after(Change(), RUNS) == Consequences((), (), (), (), ())
 
 
 def test_a_conversion_again_opens_its_subject_and_every_session_of_it_again_and_no_other_subject() -> None:
@@ -61,6 +61,7 @@ def test_a_conversion_again_opens_its_subject_and_every_session_of_it_again_and_
 def test_what_would_come_anyway_does_not_follow_from_the_change() -> None:
     seen = after(Change(superseded=frozenset({6})), [*RUNS[:3], *RUNS[5:]])  # a's qsirecon is due already
     assert followers(seen) == [("qsirecon", "sub-01/ses-b"), ("qsiparc", "sub-01/ses-b")]
+    assert seen.anyway == (("qsirecon", "sub-01/ses-a"), ("qsiparc", "sub-01/ses-a"))
 
 
 def test_a_failed_run_again_replaces_nothing() -> None:
