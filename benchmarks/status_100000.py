@@ -27,7 +27,8 @@ from neuroflow.config import NeuroflowConfig  # noqa: E402
 from neuroflow.domain.overview import RunFilter, Standing  # noqa: E402
 from neuroflow.views.status import Question, read_status  # noqa: E402
 from neuroflow.views.status_document import document  # noqa: E402
-from neuroflow.views.status_snapshot import leave_snapshot, snapshot_path  # noqa: E402
+from neuroflow.views.status_leave import leave_snapshot  # noqa: E402
+from neuroflow.views.status_snapshot import snapshot_path  # noqa: E402
 
 SESSIONS = 100_000
 TIMES = 5

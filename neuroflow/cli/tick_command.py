@@ -42,7 +42,7 @@ def _round(services: Services) -> None:
     from neuroflow.orchestrator.notifications import notify_round
     from neuroflow.orchestrator.rounds import poll_round
     from neuroflow.orchestrator.steps import InlineDispatcher, advance, discover
-    from neuroflow.views.status_snapshot import leave_snapshot
+    from neuroflow.views.status_leave import leave_snapshot
 
     outcome, problems = discover(services)
     click.echo(f"scan: {outcome.found} sessions, {outcome.ready} ready, {len(problems)} problems")

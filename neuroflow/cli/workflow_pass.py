@@ -15,7 +15,7 @@ from neuroflow.orchestrator.notifications import notify_round
 from neuroflow.orchestrator.steps import InlineDispatcher
 from neuroflow.orchestrator.workflow import WorkflowResult, WorkflowScheduler
 from neuroflow.views.status import standing_rows
-from neuroflow.views.status_snapshot import leave_snapshot
+from neuroflow.views.status_leave import leave_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neuroflow.core.reading import Reader
@@ -13,6 +12,12 @@ from neuroflow.errors import NotFoundError
 _STARTABLE = f"('{SessionStatus.READY}', '{SessionStatus.SETTLING}')"
 _LEFT_OUT = f"('{SessionStatus.EXCLUDED}', '{SessionStatus.INVALID}')"
 _IDS_AT_ONCE = 500
+_NO_RUN = (
+    "NOT EXISTS (SELECT 1 FROM pipeline_runs r WHERE r.pipeline = ? AND r.scope = {} "
+    "AND NOT (r.status = 'cancelled' AND r.superseded))"
+)
+_SESSION_SCOPE = "'sub-' || s.label || '/ses-' || e.label"
+_SUBJECT_SCOPE = "'sub-' || s.label"
 _CURRENT = "r.is_newest AND NOT (r.status = 'cancelled' AND r.superseded)"
 
 
@@ -73,32 +78,42 @@ def _of_subjects_left_out(reader: Reader, where: str, values: list[object]) -> l
     return found
 
 
-def each_without_run(
-    reader: Reader, wanted: RunFilter, *, of_sessions: bool
-) -> Iterator[tuple[str, str | None, SessionStatus | None, str]]:
-    """Yield the labels of sessions, or subjects, without a run of the wanted pipeline, with the session's standing."""
+@dataclass(frozen=True)
+class WithoutRun:
+    """A session, or a subject, that has no run of a pipeline."""
+
+    id: int  # of the session or subject
+    subject: str
+    session: str | None
+    status: SessionStatus | None
+    reason: str
+
+
+def sessions_without_run(
+    reader: Reader, pipeline: str, wanted: RunFilter, *, after: int, size: int
+) -> list[WithoutRun]:
+    """Return the next sessions, by id, that have no run of a pipeline; fewer than asked for are the last."""
     where, values = _wanted(wanted)
-    none = (
-        "NOT EXISTS (SELECT 1 FROM pipeline_runs r WHERE r.pipeline = ? AND r.scope = {} "
-        "AND NOT (r.status = 'cancelled' AND r.superseded))"
-    )
-    if not of_sessions:
-        scope = "'sub-' || s.label"
-        query = (
-            "SELECT s.label FROM subjects s WHERE s.id IN ("
-            f"SELECT e.subject_id FROM sessions e WHERE e.status IN {_STARTABLE} AND {where}) "
-            f"AND {none.format(scope)} ORDER BY s.label"
-        )
-        for (subject,) in reader.each(query, *values, *wanted.pipelines):
-            yield subject, None, None, ""
-        return
-    scope = "'sub-' || s.label || '/ses-' || e.label"
     query = (
-        "SELECT s.label, e.label, e.status, e.status_reason FROM sessions e "
-        f"JOIN subjects s ON s.id = e.subject_id WHERE {where} AND {none.format(scope)} ORDER BY s.label, e.label"
+        "SELECT e.id, s.label, e.label, e.status, e.status_reason FROM sessions e "
+        f"JOIN subjects s ON s.id = e.subject_id WHERE e.id > ? AND {where} "
+        f"AND {_NO_RUN.format(_SESSION_SCOPE)} ORDER BY e.id LIMIT ?"
     )
-    for subject, session, status, reason in reader.each(query, *values, *wanted.pipelines):
-        yield subject, session, SessionStatus(status), reason
+    rows = reader.rows(query, after, *values, pipeline, size)
+    return [WithoutRun(row[0], row[1], row[2], SessionStatus(row[3]), row[4]) for row in rows]
+
+
+def subjects_without_run(
+    reader: Reader, pipeline: str, wanted: RunFilter, *, after: int, size: int
+) -> list[WithoutRun]:
+    """Return the next subjects, by id, with a session that may start and no run of a pipeline."""
+    where, values = _wanted(wanted)
+    query = (
+        "SELECT s.id, s.label FROM subjects s WHERE s.id > ? AND s.id IN ("
+        f"SELECT e.subject_id FROM sessions e WHERE e.status IN {_STARTABLE} AND {where}) "
+        f"AND {_NO_RUN.format(_SUBJECT_SCOPE)} ORDER BY s.id LIMIT ?"
+    )
+    return [WithoutRun(row[0], row[1], None, None, "") for row in reader.rows(query, after, *values, pipeline, size)]
 
 
 def refuse_unknown_labels(reader: Reader, wanted: RunFilter) -> None:

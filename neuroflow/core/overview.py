@@ -116,10 +116,21 @@ class Overview:
             found += map(_line, rows)
         return sorted(found, key=lambda line: (line.changed_at, line.run), reverse=True)[:limit]
 
-    def each_run(self) -> Iterator[RunLine]:
-        """Yield all current runs that match, by scope."""
-        for where, values in self._current(*self._listed()):
-            yield from map(_line, self._reader.each(f"{_LINE}{where} ORDER BY r.pipeline, r.scope", *values))
+    def page(self, *, after: str, size: int) -> list[RunLine]:
+        """Return the next current runs that match, of one pipeline, by scope; fewer than asked for are the last.
+
+        Page by page, because SQLite lets nobody write while a reader reads.
+
+        Args:
+            after: the last scope of the page before, empty for the first.
+            size: how many.
+        """
+        found: list[RunLine] = []
+        scope = self._reader.by_bytes("r.scope")
+        for where, values in self._current(*self._listed(), (f"{scope} > ?", [after])):
+            rows = self._rows(f"{_LINE}{where} ORDER BY {scope} LIMIT ?", [*values, size])
+            found += map(_line, rows)
+        return sorted(found, key=lambda line: line.scope)[:size]
 
     def count_runs(self) -> int:
         """Return how many current runs match."""

@@ -33,8 +33,6 @@ _CLOSED_HINT = (
 class _Cursor(Protocol):
     def fetchall(self) -> list[Any]: ...
 
-    def __iter__(self) -> Iterator[Any]: ...
-
 
 class _Connection(Protocol):
     def execute(self, query: Any, params: Any = ..., /) -> _Cursor: ...
@@ -53,13 +51,6 @@ class Reader:
             return [tuple(row) for row in self.connection.execute(query.replace("?", "%s"), values).fetchall()]
         return self.connection.execute(query, tuple(_for_sqlite(value) for value in values)).fetchall()
 
-    def each(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query that gives very many."""
-        if self.is_postgres:
-            yield from self.rows(query, *values)
-            return
-        yield from self.connection.execute(query, tuple(_for_sqlite(value) for value in values))
-
     def count(self, query: str, *values: object) -> int:
         """Return the one number of a query, 0 for none."""
         return int(self.rows(query, *values)[0][0] or 0)
@@ -69,6 +60,10 @@ class Reader:
         if self.is_postgres:
             return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')"
         return f"substr({column}, 1, 13)"  # SQLAlchemy's text, 2026-03-01 12:00:00.000000, is in UTC
+
+    def by_bytes(self, column: str) -> str:
+        """Return a column that is compared as Python compares text, whatever the language of the database."""
+        return f'{column} COLLATE "C"' if self.is_postgres else column
 
     def values_of(self, *keys: str) -> dict[str, tuple[Mapping[str, Any], datetime]]:
         """Return the service values of some keys that are there, with the times at which they were set."""

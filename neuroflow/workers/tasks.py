@@ -33,7 +33,7 @@ from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import code_of
 from neuroflow.orchestrator.stale import clean_up_stale
 from neuroflow.orchestrator.steps import advance, discover, launch_all
-from neuroflow.views.status_snapshot import leave_snapshot
+from neuroflow.views.status_leave import leave_snapshot
 from neuroflow.workers.callbacks import after_verdict
 from neuroflow.workers.celery_app import get_celery_app, get_services
 from neuroflow.workers.dispatch import CeleryDispatcher

@@ -31,7 +31,8 @@ from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import advance
 from neuroflow.views.status import read_status
 from neuroflow.views.status_document import SCHEMA_FILE, document
-from neuroflow.views.status_snapshot import leave_snapshot, snapshot_path
+from neuroflow.views.status_leave import leave_snapshot
+from neuroflow.views.status_snapshot import snapshot_path
 from tests.support.states import add_session, end_run, open_run
 
 HOSTILE = "bad\x1b[31m\tname\u2028"
@@ -322,6 +323,7 @@ def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_read_and_a_database_looked_at_without_sqlalchemy(filled: Site) -> None:
     leave_snapshot(filled.config)
     code = (
@@ -378,6 +380,7 @@ class Terminal:
             return ""
 
 
+@pytest.mark.slow
 def test_watching_goes_on_until_ctrl_c_and_leaves_the_last_picture(filled: Site) -> None:
     terminal = Terminal("--config", filled.file, "status", "--watch", "0.5")
     terminal.wait_for("\x1b[?1049h")
@@ -391,6 +394,7 @@ def test_watching_goes_on_until_ctrl_c_and_leaves_the_last_picture(filled: Site)
     assert "75 %" in after, "the screen of before is back, and the last picture on it"
 
 
+@pytest.mark.slow
 def test_colours_are_off_where_the_user_wants_none(filled: Site) -> None:
     coloured = "\x1b[32m"
     assert coloured in Terminal("--config", filled.file, "status").rest()

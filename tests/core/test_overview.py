@@ -14,7 +14,13 @@ from sqlalchemy import select
 
 from neuroflow.config import NeuroflowConfig
 from neuroflow.core.database import Database
-from neuroflow.core.eligible import count_eligible, each_without_run, refuse_unknown_labels, session_counts
+from neuroflow.core.eligible import (
+    count_eligible,
+    refuse_unknown_labels,
+    session_counts,
+    sessions_without_run,
+    subjects_without_run,
+)
 from neuroflow.core.overview import Overview
 from neuroflow.core.reading import open_reader
 from neuroflow.core.revisions import shipped_revisions
@@ -75,7 +81,7 @@ def live(state: StateManager, session: SessionRecord, dice: random.Random, key: 
 
 def test_the_counts_are_those_of_the_current_runs(state: StateManager, config: NeuroflowConfig) -> None:
     dice = random.Random(5)  # noqa: S311
-    sessions = [add_session(state, f"{number:02}") for number in range(20)]
+    sessions = [add_session(state, f"{number:02}{letter}") for number in range(10) for letter in "aB"]
     for step in range(50):
         live(state, dice.choice(sessions), dice, f"k{step}")
     runs = current_runs(state.snapshot())
@@ -87,7 +93,12 @@ def test_the_counts_are_those_of_the_current_runs(state: StateManager, config: N
         listed = {line.run for line in found_runs.runs(limit=None) if line.standing is not Standing.AGAIN}
         assert listed == {run.id for run in runs}
         assert found_runs.count_runs() == sum(found_counts.values())
-        assert {line.run for line in found_runs.each_run()} == {line.run for line in found_runs.runs(limit=None)}
+        pages = [found_runs.page(after="", size=7)]
+        while len(pages[-1]) == 7:
+            pages.append(found_runs.page(after=pages[-1][-1].scope, size=7))
+        paged = [line for page in pages for line in page]
+        assert sorted(line.run for line in paged) == sorted(line.run for line in found_runs.runs(limit=None))
+        assert [line.scope for line in paged] == sorted(line.scope for line in paged)
 
 
 def test_the_mark_of_the_newest_is_where_it_belongs(state: StateManager, database: Database) -> None:
@@ -180,10 +191,11 @@ def test_sessions_that_were_left_out_are_nothing_to_do(state: StateManager, conf
         assert (eligible.sessions, eligible.subjects, eligible.runs_left_out) == (2, 2, {"bids_conversion": 1})
         assert session_counts(reader, RunFilter())[SessionStatus.EXCLUDED] == 1
         assert session_counts(reader, RunFilter(subjects=("01",)))[SessionStatus.EXCLUDED] == 0
-        without = list(each_without_run(reader, RunFilter(pipelines=("bids_conversion",)), of_sessions=True))
-        assert without == [("03", "a", SessionStatus.READY, "complete")]
-        subjects = each_without_run(reader, RunFilter(pipelines=("qsiprep",)), of_sessions=False)
-        assert [subject for subject, *_ in subjects] == ["01", "03"]
+        (without,) = sessions_without_run(reader, "bids_conversion", RunFilter(), after=0, size=5)
+        assert (without.subject, without.session, without.status) == ("03", "a", SessionStatus.READY)
+        assert sessions_without_run(reader, "bids_conversion", RunFilter(), after=without.id, size=5) == []
+        subjects = subjects_without_run(reader, "qsiprep", RunFilter(), after=0, size=5)
+        assert [one.subject for one in subjects] == ["01", "03"]
 
 
 def test_labels_that_nobody_bears_are_refused(state: StateManager, config: NeuroflowConfig) -> None:

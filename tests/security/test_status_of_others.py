@@ -13,7 +13,7 @@ import yaml
 
 from neuroflow.config import NeuroflowConfig
 from neuroflow.orchestrator.services import Services
-from neuroflow.views.status_snapshot import leave_snapshot
+from neuroflow.views.status_leave import leave_snapshot
 from tests.chain.test_ordinary_user import python_for
 from tests.security.conftest import Stranger
 from tests.support.states import add_session, end_run, open_run
