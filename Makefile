@@ -11,6 +11,8 @@ FAST := not slow $(SERVICE_MARKS:%=and not %)
 COVERAGE_FLOOR := 80
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where bytecode isn't kept, every process of the tests compiles neuroflow and the tests anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help venv lint check services test chaos soak demo clean
 .DEFAULT_GOAL := help

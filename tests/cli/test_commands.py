@@ -22,12 +22,14 @@ from neuroflow.cli.output import escaped, plain_data
 from neuroflow.cli.up_services import FRUGAL
 from neuroflow.cli.worker_commands import beat_arguments, worker_arguments
 from neuroflow.config import NeuroflowConfig
+from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.domain import Resources, RunStatus, SessionStatus
 from neuroflow.models import AttemptRow
 from neuroflow.orchestrator.lease import lease
 from neuroflow.orchestrator.services import Services
 from tests.discovery.dicom_files import write_series
+from tests.support.databases import make_schema
 from tests.support.states import RESOURCES, add_session, end_run, open_run
 
 CONFIG = """\
@@ -70,6 +72,10 @@ class Installation:
         """Run a command line with --json and return what it wrote."""
         return json.loads(self.run(*arguments, "--json").stdout)
 
+    def make_database(self) -> None:
+        """Make an empty database with the present schema."""
+        make_schema(Database.from_config(NeuroflowConfig.find_and_load(self.config, check_files=False)))
+
     @contextmanager
     def services(self) -> Iterator[Services]:
         """Return the services on the same database."""
@@ -104,7 +110,7 @@ def bare(tmp_path: Path) -> Installation:
 @pytest.fixture
 def installation(bare: Installation) -> Installation:
     """An installation with an empty database."""
-    bare.run("db", "upgrade")
+    bare.make_database()
     return bare
 
 
