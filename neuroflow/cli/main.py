@@ -98,10 +98,6 @@ def cli(context: click.Context, config_path: Path | None, debug: bool, verbose: 
     context.call_on_close(app.close)
 
 
-config_group.epilog = examples("neuroflow config validate", "neuroflow config show --json")
-init_command.epilog = examples("neuroflow init study --dicom-root /data/dicom --site local")
-up_command.epilog = examples("neuroflow up", "neuroflow up --status")
-
 for _command in (
     cleanup_command,
     config_group,
