@@ -74,7 +74,9 @@ class Installation:
 
     def make_database(self) -> None:
         """Make an empty database with the present schema."""
-        make_schema(Database.from_config(NeuroflowConfig.find_and_load(self.config, check_files=False)))
+        database = Database.from_config(NeuroflowConfig.find_and_load(self.config, check_files=False))
+        make_schema(database)
+        database.close()
 
     @contextmanager
     def services(self) -> Iterator[Services]:
