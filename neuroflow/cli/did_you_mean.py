@@ -51,7 +51,7 @@ def explain(error: click.ClickException, args: Sequence[str], program: click.Gro
     if option and option.group(1) in _options(program):
         return (
             f"{option.group(1)} is an option of neuroflow itself",
-            f"write it before the command: neuroflow {option.group(1)} … {' '.join(_words(context))}",
+            f"write it before the command: neuroflow {option.group(1)} ... {' '.join(_words(context))}",
         )
     help_line = f"{context.command_path} --help"
     if isinstance(error, click.MissingParameter):

@@ -20,6 +20,7 @@ from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.metrics_commands import metrics_group
 from neuroflow.cli.notify_commands import notify_group
+from neuroflow.cli.output import never_fail_to_write
 from neuroflow.cli.pipeline_commands import pipeline_group
 from neuroflow.cli.program import NeuroflowGroup
 from neuroflow.cli.recovery_commands import recovery_group
@@ -109,6 +110,7 @@ for _command in (
 
 def main() -> None:
     """Run the command line; the entry point of the `neuroflow` script."""
+    never_fail_to_write()
     if VARIABLE in os.environ:
         from neuroflow.cli.completions import complete
 

@@ -62,6 +62,13 @@ class Installation:
         (folder / "dicom").mkdir()
         self.config.write_text(CONFIG)
 
+    @classmethod
+    def at(cls, folder: Path) -> Installation:
+        """Return the installation whose configuration is there."""
+        made = cls.__new__(cls)
+        made.folder, made.config = folder, folder / "neuroflow.yaml"
+        return made
+
     def run(self, *arguments: str, code: int = 0) -> Result:
         """Run a command line that must end with `code`."""
         result = CliRunner().invoke(cli, ["--config", str(self.config), *arguments])

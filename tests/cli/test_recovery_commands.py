@@ -36,8 +36,9 @@ def fail(
     failure: FailureClass = FailureClass.APPLICATION,
     *,
     folder: Path,
+    session: str = "a",
 ) -> None:
-    run = open_run(state, add_session(state, subject), pipeline)
+    run = open_run(state, add_session(state, subject, session), pipeline)
     folder.mkdir()
     (folder / "stderr.log").write_text(f"first line\nError: {error}\x1b[31m of {subject}\n")
     attempt = state.claim_run(
