@@ -10,7 +10,6 @@ from neuroflow.core import records
 from neuroflow.core.audit import Audit, write_audit
 from neuroflow.core.scan import plan_scan
 from neuroflow.core.scan_store import read_stored, write_changes
-from neuroflow.core.similar import similar_subjects
 from neuroflow.core.store import DEFAULT_ACTOR, Store, alone
 from neuroflow.domain import (
     FoundSession,
@@ -23,7 +22,7 @@ from neuroflow.domain import (
 from neuroflow.errors import NotFoundError
 from neuroflow.models import SessionRow, SubjectRow
 
-_LIST_HINT = "`neuroflow subject list` lists what there is"
+_LIST_HINT = "`neuroflow status` lists what there is"
 
 
 class SessionState(Store):
@@ -62,10 +61,8 @@ class SessionState(Store):
         """
         with self._read() as session:
             row = session.execute(records.subjects().where(SubjectRow.label == label)).first()
-            similar = [] if row is not None else similar_subjects(session, label)
         if row is None:
-            meant = f". Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
-            raise NotFoundError(f"there is no subject '{label}'{meant}", hint=_LIST_HINT)
+            raise NotFoundError(f"there is no subject '{label}'", hint=_LIST_HINT)
         return SubjectRecord(*row)
 
     def list_sessions(self, *, subject: str | None = None, status: SessionStatus | None = None) -> list[SessionRecord]:

@@ -117,15 +117,6 @@ class TestUsage:
         assert similar_commands(["help"], cli) == ["--help"]
         assert similar_commands(["session", "shw"], cli) == ["session show"]
 
-    def test_a_subject_that_was_mistyped(self, installation: Installation) -> None:
-        with installation.state() as state:
-            for subject in ("0001", "0017", "0071", "P12"):
-                add_session(state, subject, "a")
-        for typed, meant in (("1", "0001"), ("0O17", "0017"), ("p12", "P12"), ("00017", "0017"), ("P21", "P12")):
-            said = installation.run("subject", "show", typed, code=3).stderr
-            assert f"there is no subject '{typed}'. Did you mean '{meant}'" in said
-        assert "Did you mean" not in installation.run("subject", "show", "xyz", code=3).stderr
-
 
 class TestFirstSteps:
     def test_without_a_configuration(self, nowhere: Path) -> None:

@@ -17,7 +17,7 @@ _FENCE = re.compile(r"^ {0,3}```(\w*)[^\n]*\n(.*?)^ {0,3}```", re.MULTILINE | re
 _SHELL = ("", "sh", "bash", "console", "shell")
 # Where a line calls neuroflow: at its start, after a prompt, a path, variables, or the times of a crontab.
 _CALL = re.compile(r"^(?:[\d*/, ]+ |\$ )?(?:[A-Z_]+=\S* )*(?:\S*/)?neuroflow (?=\S)(.*)$")
-_SPAN = re.compile(r"`neuroflow ([^`\n]+)`")
+_SPAN = re.compile(r"`neuroflow ([^`\n{][^`\n]*)`")  # not one whose command is a placeholder
 _END = re.compile(r"\|\|?|&&?|;|\d?[<>].*")  # what follows is the shell's
 # What stands for something in a text; a placeholder of an f-string does too.
 _STANDS_FOR = re.compile(r"\{[^{}]*\}|…|\b(?:ID|RUN|JOB)\b")
