@@ -225,3 +225,18 @@ class TestInstalling:
         (tmp_path / "file").write_text("")
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
         assert "can't be written: Not a directory" in self.run("bash", "--install", code=2)
+
+
+def test_a_completion_loads_no_sqlalchemy(study: Installation) -> None:
+    code = (
+        "import sys\n"
+        "from neuroflow.cli.completions import suggestions\n"
+        "from neuroflow.cli.main import cli\n"
+        "context = cli.make_context('neuroflow', ['--config', sys.argv[1], 'status'], resilient_parsing=True)\n"
+        "print(len(suggestions('subject', context, 'sub-')))\n"
+        "print([name for name in ('sqlalchemy', 'alembic', 'celery', 'rich', 'pydicom') if name in sys.modules])\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(study.config)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert answer.stdout.splitlines() == ["3", "[]"]
