@@ -23,6 +23,7 @@ from tests.support.states import add_session, open_run
 
 pytestmark = pytest.mark.slow
 
+LACKS = "needs a file or a job of the kind that is shown, which the cohort has not"
 # What can't be run here, by the beginning of its arguments or an option, and why.
 NOT_RUN = {
     "up": "runs until it is stopped",
@@ -36,18 +37,36 @@ NOT_RUN = {
     "containers pull": "fetches large images",
     "containers verify": "needs images",
     "notify test": "needs a target that takes messages",
-    "db restore": "needs a backup of the name that is shown",
+    "db restore": LACKS,
+    "--snapshot": LACKS,
+    "--crash": LACKS,
+    "--script": LACKS,
+    "logs service redis": LACKS,
+    "logs service worker --follow": "runs until it is stopped",
     "workflow run": "needs a broker, or carries everything through",
     "workflow cancel": "the one pass has ended",
     "tick": "would take up the work that the cohort has left",
 }
 # What stands in the pages for something of the reader's own.
 STANDS_FOR = {
-    **{"NAME": "qsiprep", "LABEL": "0042"},
-    **{"baseline": "01", "ses-baseline": "01", "sub-X": "0042", "ses-Y": "01"},
+    **{"NAME": "qsiprep", "LABEL": "0042", "4S156Parcels": "Phantom", "ca102f07b2": "3f9a0c12de"},
+    **{"baseline": "01", "ses-baseline": "01", "sub-01/ses-baseline": "sub-01/ses-01", "sub-X": "0042", "ses-Y": "01"},
 }
-# Of numbers, by the command.
-NUMBERS = {"runs cancel": {"12": "16"}, "workflow status": {"12": "1"}}
+# Of numbers, by the command: one that is open, one that has results, the one pass.
+NUMBERS = {
+    "runs cancel": {"12": "16"},
+    "runs priority": {"12": "16"},
+    "runs provenance": {"12": "11"},
+    "logs run": {"12": "11"},
+    "logs workflow": {"3": "1"},
+    "workflow status": {"12": "1"},
+}
+KEPT = ("state/neuroflow.db", "neuroflow.yaml")  # each line finds them as they were
+LISTS = {
+    "list.tsv": "participant_id\tsession_id\nsub-0042\tses-01\n",
+    "participants.tsv": "participant_id\nsub-01\n",
+    "state/logs/neuroflow.log": "",
+}
 SIGNATURE = "3f9a0c12de"
 # The demo makes eleven runs: these are 12 to 15, as in the pages, and 16 waits.
 FAILED_RUNS = 4
@@ -76,6 +95,8 @@ def lines() -> Iterator[CommandLine]:
         is_complete = line.arguments and not find_problem(
             CommandLine(line.place, line.text, line.arguments, is_mention=False), cli
         )
+        if line.is_mention and len(line.arguments) == 1:
+            continue  # the command is meant, not the line
         is_group = is_complete and len(line.arguments) == 1 and hasattr(cli.commands.get(line.arguments[0]), "commands")
         if is_complete and not is_group and line.arguments not in seen and not why_not_run(line):
             seen.add(line.arguments)
@@ -101,7 +122,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Installation:
             fail(state, f"{42 + number:04}", "no scan", SIGNATURE, session="01", folder=logs)
             (logs / "stdout.log").write_text("looking for scans\n")
         open_run(state, add_session(state, "0046", "01"))
-    shutil.copy(folder / "state" / "neuroflow.db", folder / "before.db")
+    with installation.config.open("a") as stream:
+        stream.write("logging:\n  file: state/logs/neuroflow.log\n")
+    for name, text in LISTS.items():
+        (folder / name).write_text(text)
+    for name in KEPT:
+        shutil.copy(folder / name, folder / f"{name}.before")
     return installation
 
 
@@ -110,7 +136,8 @@ def cohort(demo: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inst
     """The same cohort for each command: its database as it was, its folder, and a home of its own."""
     monkeypatch.chdir(demo.folder)
     monkeypatch.setenv("HOME", str(demo.folder / "home"))
-    shutil.copy(demo.folder / "before.db", demo.folder / "state" / "neuroflow.db")
+    for name in KEPT:
+        shutil.copy(demo.folder / f"{name}.before", demo.folder / name)
     shutil.rmtree(demo.folder / "made", ignore_errors=True)
     (demo.folder / "made").mkdir()
     root = logging.getLogger()
