@@ -1,4 +1,4 @@
-# make check   linters and the fast tests: no services, about two minutes
+# make check   linters and the fast tests: no services, about a minute on two quiet cores
 # make test    everything, with SLURM, Apptainer, Redis, PostgreSQL, sshd and Chromium where this machine can have them
 # make chaos   a chain of 200 runs on the real SLURM and Redis while everything around it is killed (six minutes)
 # make soak    `neuroflow up` for an hour while its children are killed at random (an hour and some minutes)
@@ -6,11 +6,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests wait for processes as well as they compute: three for two cores.
+WORKERS := $(shell echo $$(( ($$(nproc 2>/dev/null || echo 2) * 3 + 1) / 2 )))
 SERVICE_MARKS := slurm apptainer redis postgres ssh chromium
 FAST := not slow $(SERVICE_MARKS:%=and not %)
 COVERAGE_FLOOR := 80
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where bytecode isn't kept, every process of the tests compiles neuroflow and the tests anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help venv lint check services test chaos soak demo clean
 .DEFAULT_GOAL := help
@@ -42,7 +46,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -n auto -m "$(FAST)"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(FAST)"
 
 # Root on Debian can have all of them. Anyone else keeps what is there; the tests say what they skip.
 services:
@@ -54,7 +58,7 @@ services:
 	fi
 
 test: venv services lint
-	$(BIN)/python -m pytest -n auto -m "$(FAST)" --cov --cov-report=
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(FAST)" --cov --cov-report=
 	$(BIN)/python -m pytest -m "not ($(FAST))" --cov --cov-append --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 chaos: venv services

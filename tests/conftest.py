@@ -7,10 +7,12 @@ import os
 import pwd
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.support import apptainer as real_apptainer
 from tests.support import chromium as real_chromium
@@ -44,6 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) and not name.startswith(KEPT):
             del os.environ[name]
+
+
+@event.listens_for(Engine, "connect")
+def _without_waiting_for_the_disk(connection: object, _record: object) -> None:
+    """Let SQLite's commits in this process not wait for the disk: no test cuts the power."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from enum import StrEnum
 
+    from click.shell_completion import CompletionItem
+
+    from neuroflow.cli.completions import Kind
     from neuroflow.domain import SessionRecord
     from neuroflow.orchestrator.services import Services
 
@@ -19,36 +21,87 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _label(prefix: str) -> Callable[[str], str]:
-    def label(value: str) -> str:
+class LabelType(click.ParamType[str]):
+    """A subject's or session's label, with or without its prefix."""
+
+    name = "label"
+
+    def __init__(self, prefix: str, kind: Kind) -> None:
+        self.prefix = prefix
+        self.kind = kind
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the label without its prefix."""
         from neuroflow.domain import is_label
 
-        text = value.removeprefix(prefix)
+        text = value.removeprefix(self.prefix)
         if not is_label(text):
-            raise click.BadParameter(f"{value!r} is no label: letters and digits, with or without '{prefix}'")
+            raise click.BadParameter(f"{value!r} is no label: letters and digits, with or without '{self.prefix}'")
         return text
 
-    return label
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the labels of the database."""
+        from neuroflow.cli.completions import suggestions
+
+        return suggestions(self.kind, ctx, incomplete)
 
 
-def status_of(enum_name: str) -> Callable[[str], StrEnum]:
-    """Return a parameter type for a status enum of the domain, imported only when a value is given."""
+class NameType(click.ParamType[str]):
+    """A name or number that is checked where it is used, and can be completed."""
 
-    def status(value: str) -> StrEnum:
-        from neuroflow import domain
+    name = "text"
 
-        statuses: type[StrEnum] = getattr(domain, enum_name)
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name as it is."""
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer what there is of its kind."""
+        from neuroflow.cli.completions import suggestions
+
+        return suggestions(self.kind, ctx, incomplete)
+
+
+class StatusType(click.ParamType["StrEnum"]):
+    """A status enum of the domain, imported only when a value is given."""
+
+    name = "status"
+
+    def __init__(self, enum_name: str) -> None:
+        self._enum_name = enum_name
+
+    def convert(self, value: str | StrEnum, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+        """Return the member of that name."""
+        statuses = self._statuses()
         try:
             return statuses(value.lower())
         except ValueError:
             raise click.BadParameter(f"{value!r} is none of: {', '.join(statuses)}") from None
 
-    return status
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the statuses."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(status) for status in self._statuses() if status.startswith(incomplete.lower())]
+
+    def _statuses(self) -> type[StrEnum]:
+        from neuroflow import domain
+
+        found: type[StrEnum] = getattr(domain, self._enum_name)
+        return found
 
 
-# A subject or session label, with or without its prefix.
-SUBJECT = _label("sub-")
-SESSION = _label("ses-")
+def status_of(enum_name: str) -> StatusType:
+    """Return a parameter type for a status enum of the domain."""
+    return StatusType(enum_name)
+
+
+SUBJECT = LabelType("sub-", "subject")
+SESSION = LabelType("ses-", "session")
+PIPELINE = NameType("pipeline")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; goes into the audit log.")

@@ -6,13 +6,15 @@ import json
 
 import click
 
+from neuroflow.cli.arguments import examples
 
-@click.group("config")
+
+@click.group("config", epilog=examples("neuroflow config validate", "neuroflow config show --json"))
 def config_group() -> None:
     """Show, check and describe the configuration."""
 
 
-@config_group.command("show")
+@config_group.command("show", epilog=examples("neuroflow config show", "neuroflow config show --json"))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: values, sources and files.")
 @click.pass_context
 def show(context: click.Context, as_json: bool) -> None:
@@ -28,7 +30,7 @@ def show(context: click.Context, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2))
 
 
-@config_group.command("validate")
+@config_group.command("validate", epilog=examples("neuroflow config validate"))
 @click.pass_context
 def validate(context: click.Context) -> None:
     """Check keys, values, and the files that they name, all at once; `neuroflow doctor` looks at the rest."""
@@ -46,7 +48,10 @@ def validate(context: click.Context) -> None:
     click.echo("`neuroflow doctor` looks at SLURM, Redis, images and folders.")
 
 
-@config_group.command("schema")
+@config_group.command(
+    "schema",
+    epilog=examples("neuroflow config schema --keys", "neuroflow config schema > neuroflow-schema.json"),
+)
 @click.option("--keys", is_flag=True, help="List every key with its type, default and meaning instead.")
 @click.option("--site", is_flag=True, help="The schema of a site file, as shipped in site-configs/schema.json.")
 def schema(keys: bool, site: bool) -> None:

@@ -114,7 +114,7 @@ def pull(
         try:
             _pull_one(config, services, pipeline=pipeline, plan=plan, force=force)
         except NeuroflowError as error:
-            from neuroflow.cli.main import show_error
+            from neuroflow.cli.program import show_error
 
             show_error(error, debug=app.debug)
             failed.append(error)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from neuroflow.cli.arguments import examples
+
 if TYPE_CHECKING:
     from neuroflow.cli.init_files import NewFile
     from neuroflow.cli.init_site import LearnedSite
@@ -51,7 +53,7 @@ class _How:
     keeps_main: bool = False  # neuroflow.yaml stays as it is, and only the site file is written
 
 
-@click.command("init")
+@click.command("init", epilog=examples("neuroflow init study --dicom-root /data/dicom --site local"))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option("--dicom-root", metavar="FOLDER", help="The scanner's DICOM sessions; must exist.")
 @click.option("--bids-root", metavar="FOLDER", help="The BIDS dataset to fill.")

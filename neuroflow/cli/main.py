@@ -1,14 +1,15 @@
-"""The `neuroflow` command: its options, its commands, and how an error reaches a person."""
+"""The `neuroflow` command: its options and its commands."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
 
 import click
 
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.cleanup_command import cleanup_command
+from neuroflow.cli.completion_command import VARIABLE, completion_command
 from neuroflow.cli.config_commands import config_group
 from neuroflow.cli.container_commands import containers_group
 from neuroflow.cli.context import AppContext
@@ -20,8 +21,9 @@ from neuroflow.cli.init_command import init_command
 from neuroflow.cli.log_commands import logs_command
 from neuroflow.cli.metrics_commands import metrics_group
 from neuroflow.cli.notify_commands import notify_group
-from neuroflow.cli.output import escaped
+from neuroflow.cli.output import never_fail_to_write
 from neuroflow.cli.pipeline_commands import pipeline_group
+from neuroflow.cli.program import NeuroflowGroup
 from neuroflow.cli.provenance_command import provenance_command
 from neuroflow.cli.recovery_commands import recovery_group
 from neuroflow.cli.report_command import report_command
@@ -37,31 +39,6 @@ from neuroflow.cli.up_command import up_command
 from neuroflow.cli.why_command import why_command
 from neuroflow.cli.worker_commands import run_group
 from neuroflow.cli.workflow_commands import workflow_group
-from neuroflow.errors import NeuroflowError
-
-
-class NeuroflowGroup(click.Group):
-    """Turns the errors of every command into lines on standard error and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except NeuroflowError as error:
-            show_error(error, debug=bool(ctx.params.get("debug")))
-            raise click.exceptions.Exit(error.exit_code) from error
-
-
-def show_error(error: NeuroflowError, *, debug: bool) -> None:
-    """Write what happened and what to do; with `debug`, from where."""
-    if debug:
-        import traceback
-
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    lines = [escaped(line) for line in str(error).splitlines()] or [type(error).__name__]
-    click.echo("error: " + "\n".join(lines), err=True)
-    if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -76,6 +53,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
 @click.group(
     "neuroflow",
     cls=NeuroflowGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "neuroflow init study              # write a configuration",
@@ -93,7 +71,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
     metavar="PATH",
     help="The configuration file; otherwise NEUROFLOW_CONFIG, or neuroflow.yaml here.",
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand after the command.")
 @click.option("--verbose", "-v", is_flag=True, help="Log to standard error at logging.level, not only warnings.")
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show it.")
 @click.pass_context
@@ -102,16 +80,17 @@ def cli(context: click.Context, config_path: Path | None, debug: bool, verbose: 
     app = AppContext(config_path, debug=debug, verbose=verbose)
     context.obj = app
     context.call_on_close(app.close)
+    if context.invoked_subcommand is None:
+        from neuroflow.cli.greeting import greet
 
+        greet(context, app)
 
-config_group.epilog = examples("neuroflow config validate", "neuroflow config show --json")
-init_command.epilog = examples("neuroflow init study --dicom-root /data/dicom --site local")
-up_command.epilog = examples("neuroflow up", "neuroflow up --status")
 
 runs_group.add_command(provenance_command)
 
 for _command in (
     cleanup_command,
+    completion_command,
     config_group,
     containers_group,
     db_group,
@@ -143,6 +122,11 @@ for _command in (
 
 def main() -> None:
     """Run the command line; the entry point of the `neuroflow` script."""
+    never_fail_to_write()
+    if VARIABLE in os.environ:
+        from neuroflow.cli.completions import complete
+
+        complete(cli, VARIABLE)
     cli(prog_name="neuroflow")
 
 

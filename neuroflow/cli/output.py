@@ -10,12 +10,18 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rich.console import Console
     from rich.table import Table
 
 # Text from folder names and DICOM headers must not steer a terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Where no terminal says how wide it is, a program reads, and lines must stay whole.
 _PIPE_WIDTH = 400
+_IN_ASCII = str.maketrans(
+    {"…": "...", "–": "-", "—": "-", "→": "->", "─": "-", "━": "-", "·": ".", "×": "x", "■": "#", "█": "#", "✓": "+"}
+)
+_GAP = 2  # between two columns
+_LEAST_FOLDED = 24  # of the one column that is folded to make a table fit
 
 
 def write_json(value: Any) -> None:
@@ -49,6 +55,26 @@ def plain_data(value: Any) -> Any:
     return str(value)
 
 
+def never_fail_to_write() -> None:
+    """Let standard output and error take any text: what their encoding lacks is written in plain letters."""
+    import codecs
+    import io
+    import sys
+
+    codecs.register_error("neuroflow", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="neuroflow")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    # A lone surrogate stands for a byte of a file's name that is no UTF-8.
+    text = error.object[error.start : error.end].translate(_IN_ASCII)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
 def one_line(text: str) -> str:
     """Return the first line of a text, with its control characters escaped."""
     lines = text.strip().splitlines()
@@ -71,18 +97,56 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Tabl
     return table
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """Write a table, or `empty` where there are no rows."""
+def make_console() -> Console:
+    """Return a console on standard output: plain where it is no terminal, or NO_COLOR or CLICOLOR=0 asks for that.
+
+    See https://no-color.org and https://bixense.com/clicolors; rich itself knows FORCE_COLOR and TERM=dumb.
+    """
+    import os
     import sys
 
     from rich.console import Console
 
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("CLICOLOR") == "0"
+    is_forced = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0") and not is_plain
+    return Console(
+        file=sys.stdout,
+        width=width,
+        soft_wrap=width is not None,
+        highlight=False,
+        color_system=None if is_plain else "auto",
+        force_terminal=True if is_forced else None,
+    )
+
+
+def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Write a table, or `empty` where there are no rows.
+
+    On a terminal that is too narrow its longest column is folded, or each row becomes lines of `name: value`.
+    """
     if not rows:
         click.echo(empty)
         return
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    console = Console(file=sys.stdout, width=width, soft_wrap=width is not None, highlight=False)
-    console.print(make_table(columns, rows))
+    console = make_console()
+    widths = [
+        max(len("" if cell is None else str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)
+    ]
+    excess = sum(widths) + _GAP * (len(widths) - 1) - console.width
+    if excess > 0 and max(widths) - excess < _LEAST_FOLDED:
+        _write_rows(columns, rows)
+        return
+    table = make_table(columns, rows)
+    for column, width in zip(table.columns, widths, strict=True):
+        column.no_wrap = width < max(widths)
+    console.print(table)
+
+
+def _write_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            click.echo()
+        write_values(dict(zip(columns, row, strict=True)))
 
 
 def write_values(values: Mapping[str, object]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from neuroflow.cli.arguments import SESSION, SUBJECT, actor, examples, json_option, reason_option
+from neuroflow.cli.arguments import PIPELINE, SESSION, SUBJECT, actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import escaped, one_line, plain_data, write_json, write_table, write_values
 from neuroflow.cli.status_lines import OUTDATED
@@ -42,7 +42,7 @@ def list_command(app: AppContext, as_json: bool) -> None:
 
 
 @pipeline_group.command("show", epilog=examples("neuroflow pipeline show qsirecon"))
-@click.argument("name")
+@click.argument("name", type=PIPELINE)
 @json_option
 @pass_app
 def show(app: AppContext, name: str, as_json: bool) -> None:
@@ -122,7 +122,7 @@ def render(app: AppContext, what: str, subject: str | None, sessions: tuple[str,
 
 
 @pipeline_group.command("pause", epilog=examples('neuroflow pipeline pause qsiprep --reason "new image on Monday"'))
-@click.argument("name")
+@click.argument("name", type=PIPELINE)
 @reason_option
 @pass_app
 def pause(app: AppContext, name: str, reason: str) -> None:
@@ -134,7 +134,7 @@ def pause(app: AppContext, name: str, reason: str) -> None:
 
 
 @pipeline_group.command("resume", epilog=examples("neuroflow pipeline resume qsiprep"))
-@click.argument("name")
+@click.argument("name", type=PIPELINE)
 @reason_option
 @pass_app
 def resume(app: AppContext, name: str, reason: str) -> None:

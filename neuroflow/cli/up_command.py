@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
+from neuroflow.cli.arguments import examples
 from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ UNWELL = 4
 _CHECKS_UNTIL_HUNG = 6
 
 
-@click.command("up")
+@click.command("up", epilog=examples("neuroflow up", "neuroflow up --status"))
 @click.option(
     "--status", is_flag=True, help=f"Tell whether it runs, and how: exit code {NOT_RUNNING} if not, {UNWELL} if unwell."
 )

@@ -41,7 +41,7 @@ def find_main_file(path: Path | None, *, environ: Mapping[str, str], cwd: Path) 
     raise ConfigError(
         f"there is no configuration: neither an argument nor {CONFIG_VARIABLE} names one, and none was found at "
         + ", ".join(places),
-        hint="run `neuroflow init` to write one, or name one with --config",
+        hint="`neuroflow init` writes one, --config names another; `neuroflow demo` needs none",
     )
 
 

@@ -22,6 +22,7 @@ from neuroflow.domain import RunRecord, RunStatus
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import InlineDispatcher
 from neuroflow.orchestrator.workflow import WorkflowResult, WorkflowScheduler
+from tests.support.databases import make_schema
 
 FA_TOLERANCE = 0.02
 SMALL = {"cpus": 1, "memory_mb": 2000, "time_minutes": 20}
@@ -60,7 +61,7 @@ class Site:
     def services(self) -> Services:
         """Connect, with the schema in place."""
         services = Services.from_config(self.config(), check_schema=False)
-        services.database.upgrade()
+        make_schema(services.database)
         return services
 
     def run_sync(self, services: Services) -> WorkflowResult:

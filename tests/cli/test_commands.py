@@ -22,6 +22,7 @@ from neuroflow.cli.output import escaped, plain_data
 from neuroflow.cli.up_services import FRUGAL
 from neuroflow.cli.worker_commands import beat_arguments, worker_arguments
 from neuroflow.config import NeuroflowConfig
+from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
 from neuroflow.domain import Resources, RunStatus, SessionStatus
 from neuroflow.models import AttemptRow
@@ -29,6 +30,7 @@ from neuroflow.orchestrator.lease import lease
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import InlineDispatcher, advance
 from tests.discovery.dicom_files import write_series
+from tests.support.databases import make_schema
 from tests.support.states import RESOURCES, add_session, end_run, open_run
 
 CONFIG = """\
@@ -61,6 +63,13 @@ class Installation:
         (folder / "dicom").mkdir()
         self.config.write_text(CONFIG)
 
+    @classmethod
+    def at(cls, folder: Path) -> Installation:
+        """Return the installation whose configuration is there."""
+        made = cls.__new__(cls)
+        made.folder, made.config = folder, folder / "neuroflow.yaml"
+        return made
+
     def run(self, *arguments: str, code: int = 0) -> Result:
         """Run a command line that must end with `code`."""
         result = CliRunner().invoke(cli, ["--config", str(self.config), *arguments])
@@ -70,6 +79,12 @@ class Installation:
     def json(self, *arguments: str) -> Any:
         """Run a command line with --json and return what it wrote."""
         return json.loads(self.run(*arguments, "--json").stdout)
+
+    def make_database(self) -> None:
+        """Make an empty database with the present schema."""
+        database = Database.from_config(NeuroflowConfig.find_and_load(self.config, check_files=False))
+        make_schema(database)
+        database.close()
 
     @contextmanager
     def services(self) -> Iterator[Services]:
@@ -105,7 +120,7 @@ def bare(tmp_path: Path) -> Installation:
 @pytest.fixture
 def installation(bare: Installation) -> Installation:
     """An installation with an empty database."""
-    bare.run("db", "upgrade")
+    bare.make_database()
     return bare
 
 

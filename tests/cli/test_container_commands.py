@@ -45,7 +45,7 @@ def real(tmp_path: Path, apptainer: Apptainer) -> Installation:
         {"qsiprep": {"runtime": "apptainer", "image": AWKWARD}},
         runtime_args=list(apptainer.runtime_args),
     )
-    site.run("db", "upgrade")
+    site.make_database()
     return site
 
 
@@ -97,7 +97,7 @@ def test_the_list_tells_missing_cut_and_unset_images(tmp_path: Path) -> None:
             "qsiparc": settings,
         },
     )
-    site.run("db", "upgrade")
+    site.make_database()
     problems = {row["pipeline"]: row["problem"] for row in site.json("containers", "list")["images"]}
     assert problems["bids_conversion"] == ""
     assert "No such file" in problems["qsiprep"]

@@ -57,7 +57,7 @@ def test_without_a_target_or_with_an_unknown_one_it_says_what_to_do(installation
 
 
 def test_the_list_shows_what_arrived_and_what_did_not(installation: Installation) -> None:
-    installation.run("db", "upgrade")
+    installation.make_database()
     assert "nobody was told anything yet" in installation.run("notify", "list").stdout
     with mail_server() as box:
         with webhook() as hook:

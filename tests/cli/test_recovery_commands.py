@@ -19,7 +19,7 @@ DWI, MASK = "aaaaaaaaa1", "0123456789"
 def installation(tmp_path: Path) -> Installation:
     """An installation with three failed conversions, two of them alike, and a failed reconstruction."""
     installation = Installation(tmp_path)
-    installation.run("db", "upgrade")
+    installation.make_database()
     with installation.state() as state:
         for subject, error, signature in (("01", "no dwi", DWI), ("02", "no dwi", DWI), ("03", "no mask", MASK)):
             fail(state, subject, error, signature, folder=tmp_path / subject)
@@ -36,8 +36,9 @@ def fail(
     failure: FailureClass = FailureClass.APPLICATION,
     *,
     folder: Path,
+    session: str = "a",
 ) -> None:
-    run = open_run(state, add_session(state, subject), pipeline)
+    run = open_run(state, add_session(state, subject, session), pipeline)
     folder.mkdir()
     (folder / "stderr.log").write_text(f"first line\nError: {error}\x1b[31m of {subject}\n")
     attempt = state.claim_run(
@@ -195,5 +196,5 @@ class TestStats:
     def test_of_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "new").mkdir()
         bare = Installation(tmp_path / "new")
-        bare.run("db", "upgrade")
+        bare.make_database()
         assert "nothing has failed" in bare.run("recovery", "stats").stdout

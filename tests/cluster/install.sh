@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Install what the real-service tests need, on Debian, as root: SLURM with accounting, munge, MariaDB,
-# Apptainer, Redis, PostgreSQL, sshd, Chromium, debootstrap, shellcheck, systemd-analyze, promtool (of prometheus).
-# Does nothing when all of it is there.
+# Apptainer, Redis, PostgreSQL, sshd, Chromium, debootstrap, zsh, fish, shellcheck, systemd-analyze, promtool (of
+# prometheus). Does nothing when all of it is there.
 set -euo pipefail
 
 readonly APPTAINER_LIB=/opt/apptainer-lib
 readonly PACKAGES=(slurmctld slurmd slurm-client slurmdbd munge mariadb-server redis-server openssl postgresql
     openssh-server chromium chromium-driver squashfs-tools squashfuse fuse2fs uidmap patchelf busybox-static debootstrap
-    shellcheck systemd docker-compose prometheus)
+    shellcheck systemd docker-compose prometheus zsh fish)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -19,6 +19,7 @@ from neuroflow.core.database import Database
 from neuroflow.doctor.check import Check, Context, Finding, Severity
 from neuroflow.doctor.registry import CHECKS
 from neuroflow.doctor.runner import run_checks
+from tests.support.databases import make_schema
 
 KEYS = ("dicom_root", "bids_root", "derivatives_root", "work_root", "state_dir")
 
@@ -78,7 +79,7 @@ class Patient:
     def make_database(self) -> Database:
         """Make an empty database with the present schema."""
         database = Database.from_config(self.config())
-        database.upgrade()
+        make_schema(database)
         return database
 
 

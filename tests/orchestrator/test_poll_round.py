@@ -18,6 +18,7 @@ from neuroflow.orchestrator.registry import get_registry
 from neuroflow.orchestrator.services import Services
 from tests.cluster_layer.builders import NOW, config_in
 from tests.cluster_layer.fakes import FakeTransport, hung
+from tests.support.databases import make_schema
 from tests.support.states import add_session
 
 ATTEMPTS = 40
@@ -45,7 +46,7 @@ def services(tmp_path: Path, clock: Clock) -> Iterator[Services]:
     config = config_in(tmp_path, kind="slurm")
     config.attempts_dir.mkdir(parents=True)
     database = Database.from_config(config)
-    database.upgrade()
+    make_schema(database)
     state = StateManager(database, clock=clock)
     subject_id = add_session(state).subject_id
     for number in range(ATTEMPTS):

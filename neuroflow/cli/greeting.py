@@ -1,0 +1,60 @@
+"""What `neuroflow` alone says: the commands, and the one to give next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from neuroflow.errors import ConfigError, NeuroflowError
+
+if TYPE_CHECKING:
+    from neuroflow.cli.context import AppContext
+    from neuroflow.config import NeuroflowConfig
+
+_AT_WORK = ("queued", "submitting", "submitted", "running")
+
+
+def greet(context: click.Context, app: AppContext) -> None:
+    """Show the help, and below it what to do next."""
+    click.echo(context.get_help())
+    click.echo()
+    for line in next_step(app):
+        click.echo(line)
+
+
+def next_step(app: AppContext) -> list[str]:
+    """Return how far this installation is, and which command comes next."""
+    try:
+        config = app.config(check_files=False)
+    except ConfigError as error:
+        if app.config_path is None and "there is no configuration" in str(error):
+            return [
+                "There is no configuration here yet. Next:",
+                "  neuroflow init study    write one",
+                "  neuroflow demo          or first see everything at work, on made-up data",
+            ]
+        return [f"The configuration can't be used: {str(error).splitlines()[0]}", "Next: neuroflow config validate"]
+    except NeuroflowError as error:
+        return [str(error)]
+    return _next_step_of(config)
+
+
+def _next_step_of(config: NeuroflowConfig) -> list[str]:
+    from neuroflow.core.glance import glance
+
+    file = f"Configuration: {config.files[0]}"
+    try:
+        with glance(config.database_url()) as look:
+            sessions = look.counts("sessions")
+            runs = look.counts("pipeline_runs")
+    except OSError:
+        return [file, "The database is not there, has no tables, or doesn't answer. Next: neuroflow db upgrade"]
+    if not sessions:
+        return [file, "No session is known yet. Next: neuroflow scan"]
+    at_work = sum(runs.get(status, 0) for status in _AT_WORK)
+    return [
+        file,
+        f"{sum(sessions.values())} sessions; runs: {runs.get('completed', 0)} completed, {at_work} at work, "
+        f"{runs.get('failed', 0)} failed. Next: neuroflow status",
+    ]
