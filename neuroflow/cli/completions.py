@@ -6,13 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-
-    import click
 
     from neuroflow.config import NeuroflowConfig
     from neuroflow.core.glance import Glance
@@ -106,17 +105,29 @@ def _joins(word: str, before: str) -> bool:
     return word == "=" and before.startswith("--")
 
 
+class _Suggested(click.ParamType[Any]):
+    """A type that stays what it is for the command, and offers what there is."""
+
+    def __init__(self, original: click.ParamType[Any], kind: Kind) -> None:
+        self.name = original.name
+        self._original = original
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the command takes."""
+        return self._original.convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Offer what there is of its kind."""
+        return suggestions(self._kind, ctx, incomplete)
+
+
 def equip(command: click.Command) -> None:
     """Let every parameter that names a pipeline or a run, in this command and below, offer what there is."""
-    import click
-
-    from neuroflow.cli.arguments import NameType
-
     for parameter in command.params:
         kind = _kind_of(parameter)
-        # A number stays what it is for the command: only its completion is ours, and nothing is run here.
         if kind is not None and isinstance(parameter.type, click.types.StringParamType | click.types.IntParamType):
-            parameter.type = NameType(kind)
+            parameter.type = _Suggested(parameter.type, kind)
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         equip(below)
 
