@@ -9,11 +9,11 @@ import click
 from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, status_of
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.export_output import STANDARD_OUTPUT, Target, write_table
+from neuroflow.cli.moments import since_option
 from neuroflow.cli.output import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from neuroflow.core.pages import RowFilter
     from neuroflow.export.row_tables import Table
@@ -34,24 +34,6 @@ def export_group() -> None:
     """Write tables for other tools: TSV, with a JSON data dictionary beside it."""
 
 
-def _moment(value: str) -> datetime:
-    """Read a date, a time, or an age such as 7d or 12h."""
-    import re
-    from datetime import UTC, datetime, timedelta
-
-    age = re.fullmatch(r"(\d{1,5})([dhm])", value)
-    if age is not None:
-        unit = {"d": "days", "h": "hours", "m": "minutes"}[age[2]]
-        return datetime.now(UTC) - timedelta(**{unit: int(age[1])})
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is neither a date (2026-03-01), a time (2026-03-01T08:00), nor an age (7d, 12h, 30m)"
-        ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
 def _options(*options: Decorator) -> Decorator:
     def decorate(function: Any) -> Any:
         for option in reversed(options):
@@ -66,9 +48,7 @@ _who = _options(
     click.option("--session", "sessions", type=SESSION, multiple=True, help="Only this session; repeatable."),
 )
 _pipeline = click.option("--pipeline", "pipelines", metavar="NAME", multiple=True, help="Only this one; repeatable.")
-_since = click.option(
-    "--since", type=_moment, metavar="WHEN", help="Only what changed since a date or time (UTC), or for 7d, 12h, 30m."
-)
+_since = since_option("Only what changed since")
 _target = _options(
     click.option(
         "--output",

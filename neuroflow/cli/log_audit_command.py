@@ -8,7 +8,7 @@ import click
 
 from neuroflow.cli.arguments import SESSION, SUBJECT, examples, find_session, json_option
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.moments import since as since_type
+from neuroflow.cli.moments import since_option
 from neuroflow.cli.output import escaped, one_line, when, write_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--session", type=SESSION, help="Of this session of the subject, and of its runs.")
 @click.option("--run", "run_id", type=int, metavar="ID", help="Of this run and its attempts.")
 @click.option("--workflow", "workflow_run_id", type=int, metavar="ID", help="Of this workflow run.")
-@click.option("--since", type=since_type, metavar="TIME", help="Not before: 30m, 2h, 3d, or 2026-03-01T12:30 (UTC).")
+@since_option("Only what was written since")
 @click.option("--actor", metavar="NAME", help="Only what this user did; `neuroflow` is the program itself.")
 @click.option("--event", metavar="NAME", help="Only this event, such as run.completed, or all of a kind: run.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest.")

@@ -11,7 +11,7 @@ from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.log_entries import write_entry
 from neuroflow.cli.log_text import ending_on_ctrl_c, say
-from neuroflow.cli.moments import since as since_type
+from neuroflow.cli.moments import since_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,7 +34,7 @@ _FOLLOW_SECONDS = 0.5
 @click.argument("name", metavar="[SERVICE]", required=False)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is logged from now on, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines; default 200, or all --since.")
-@click.option("--since", type=since_type, metavar="TIME", help="Not before: 30m, 2h, 3d, or 2026-03-01T12:30 (UTC).")
+@since_option("Only what was written since")
 @click.option(
     "--level", type=click.Choice(["debug", "info", "warning", "error", "critical"]), help="As grave as this, or graver."
 )

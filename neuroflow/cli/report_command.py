@@ -9,6 +9,7 @@ import click
 
 from neuroflow.cli.arguments import SUBJECT, actor, examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.moments import since_option
 from neuroflow.cli.output import escaped, write_json
 
 if TYPE_CHECKING:
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "neuroflow-report.html"
 _CACHE = "report-figures.json.gz"  # in paths.state_dir
 _SHORTEST_TITLE, _LONGEST_TITLE = 1, 200
-
-
-def _since(value: str) -> datetime:
-    """Return the time that a date, or a number of days before now, names."""
-    from datetime import UTC, datetime, timedelta
-
-    text = value.strip()
-    if text[:-1].isdecimal() and text[-1:] == "d" and int(text[:-1]) < 36_500:
-        return datetime.now(UTC) - timedelta(days=int(text[:-1]))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no time: a date such as 2026-03-31, or a number of days: 90d") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _title(value: str) -> str:
@@ -62,12 +49,7 @@ def _title(value: str) -> str:
     help=f"Where it is written; otherwise {DEFAULT_NAME} here.",
 )
 @click.option("--subject", "subjects", type=SUBJECT, multiple=True, metavar="LABEL", help="Only this one; repeatable.")
-@click.option(
-    "--since",
-    type=_since,
-    metavar="TIME",
-    help="Count flow, time, memory and failures from then on: a date (UTC), or days before now (90d).",
-)
+@since_option("Count flow, time, memory and failures from then on")
 @click.option("--title", type=_title, metavar="TEXT", help="The page's heading.")
 @click.option("--no-figures", is_flag=True, help="Read no key figures and look for no reports of the tools: no files.")
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from neuroflow.cli.arguments import examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.moments import since_option
 from neuroflow.cli.output import write_json
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _PARTS = ("memory", "time", "cores")
     ),
 )
 @click.argument("pipeline", required=False, metavar="[PIPELINE]")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only attempts that ended on this day (UTC) or later.")
+@since_option("Only attempts that ended since")
 @click.option(
     "--percentile",
     type=click.FloatRange(min=50, max=99.9),
@@ -66,7 +67,6 @@ def resources_command(
     A suggestion covers 95 % of the runs that are known, with a margin: 20 % of memory, 25 % of time. docs/resources.md
     tells how it is made, and what it can't know.
     """
-    from datetime import UTC
 
     from neuroflow.cli.resources_text import write_sizings, write_tsv
     from neuroflow.errors import UsageError
@@ -82,7 +82,7 @@ def resources_command(
     services = app.services()
     chosen = [services.registry.get(pipeline)] if pipeline is not None else list(services.registry)
     question = Question(
-        since=None if since is None else since.replace(tzinfo=UTC),
+        since=since,
         share=percentile / 100,
         split=split,
         only=only or NAMES,

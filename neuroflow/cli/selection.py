@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neuroflow.cli.arguments import SESSION, SUBJECT, status_of
+from neuroflow.cli.moments import since_option
 from neuroflow.cli.selection_file import Line, Parsed, Problem, parse_list
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
 
 _SHOWN_PROBLEMS = 20
-_DATE = "a date such as 2026-03-01 or 2026-03-01T14:00 (UTC), or an age such as 90m, 12h or 7d"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Selection:
     statuses: tuple[RunStatus, ...] = ()
     failure: FailureClass | None = None
     signature: str | None = None
-    since: str | None = None
+    since: datetime | None = None
     subjects: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     file: str | None = None
@@ -74,7 +74,7 @@ class Selection:
             statuses=frozenset(self.statuses) or statuses,
             failure=self.failure,
             signature=self.signature,
-            since=parse_since(self.since, now=services.clock()) if self.since else None,
+            since=self.since,
             subjects=self.subjects,
             sessions=self.sessions,
             scopes=scopes,
@@ -109,7 +109,7 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
         help="Only of this failure class, such as out_of_memory.",
     ),
     click.option("--signature", metavar="HASH", help="Only those that failed with this signature."),
-    click.option("--since", metavar="DATE", help="Only what changed since a date, or an age such as 12h or 7d."),
+    since_option("Only what changed since"),
     click.option("--subject", "subjects", type=SUBJECT, multiple=True, help="Only this subject's; repeatable."),
     click.option("--session", "sessions", type=SESSION, multiple=True, help="Only this session's; repeatable."),
     click.option(
@@ -194,25 +194,3 @@ def _refuse(name: str, problems: Sequence[Problem]) -> None:
 
 def _and_more(count: int) -> list[str]:
     return [f"and {count} more"] if count > 0 else []
-
-
-def parse_since(text: str, *, now: datetime) -> datetime:
-    """Return the moment that a date or an age means.
-
-    Raises:
-        UsageError: when it is neither.
-    """
-    import re
-    from datetime import UTC, datetime, timedelta
-
-    from neuroflow.errors import UsageError
-
-    age = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
-    if age is not None:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[age[2]]
-        return now - timedelta(**{unit: int(age[1])})
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise UsageError(f"--since {text!r} is no time: give {_DATE}") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

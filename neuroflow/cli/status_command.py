@@ -10,6 +10,7 @@ import click
 
 from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
+from neuroflow.cli.moments import since_option
 from neuroflow.cli.output import escaped, write_json
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _WATCH_SECONDS = "2"
     "--status", "standings", metavar="STATUS", multiple=True, help="List the runs that are done, running, failed, ..."
 )
 @click.option("--failed", is_flag=True, help="List the failed runs: the same as --status failed.")
-@click.option("--since", metavar="WHEN", help="List the runs that changed since: 12h, 2d, 1w, or 2026-03-01.")
+@since_option("List the runs that changed since")
 @click.option("--limit", type=click.IntRange(min=1), help="How many runs are listed  [default: 20; with --json all].")
 @click.option(
     "--watch", is_flag=False, flag_value=_WATCH_SECONDS, type=click.FloatRange(min=0.5), metavar="[SECONDS]",
@@ -62,7 +63,7 @@ def status_command(
     pipelines: tuple[str, ...],
     standings: tuple[str, ...],
     failed: bool,
-    since: str | None,
+    since: datetime | None,
     limit: int | None,
     watch: float | None,
     as_tsv: bool,
@@ -115,7 +116,7 @@ class _Source:
         from neuroflow.views.status_document import document
 
         config = self.app.config(check_files=False)
-        wanted = self.asked.run_filter(_now())
+        wanted = self.asked.run_filter()
         lists_runs = wanted.lists_runs or self.limit is not None
         limit = _SCREEN_RUNS if self.limit is None and self.for_people else self.limit
         try:
@@ -159,7 +160,7 @@ def _refuse_together(
 def _write_tsv(config: NeuroflowConfig, asked: Asked) -> None:
     from neuroflow.cli.status_tsv import write_tsv
 
-    write_tsv(config, asked.run_filter(_now()))
+    write_tsv(config, asked.run_filter())
 
 
 def _now() -> datetime:

@@ -91,6 +91,7 @@ ATTEMPTS: tuple[Column[AttemptRecord], ...] = (
     Column("requested_time", _LIMIT, lambda attempt: attempt.resources.time_minutes, "min"),
     Column("requested_gpus", "GPUs that were asked for", lambda attempt: attempt.resources.gpus, "GPUs"),
     Column("peak_memory", "The most memory that it held", lambda attempt: attempt.max_rss_mb, MEGABYTES),
+    Column("cpu_time", "Processor time of all its cores together", lambda attempt: attempt.cpu_seconds, "s"),
     Column("created_at", "When it was begun", lambda attempt: attempt.created_at, "ISO 8601, UTC"),
     Column("submitted_at", "When its job was submitted", lambda attempt: attempt.submitted_at, "ISO 8601, UTC"),
     Column("started_at", "When it started", lambda attempt: attempt.started_at, "ISO 8601, UTC"),

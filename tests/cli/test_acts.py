@@ -223,7 +223,7 @@ class TestWrongInput:
             ("runs retry --status running", 2, "`runs retry` is for those that are cancelled, completed, failed"),
             ("runs cancel --status failed", 2, "`runs cancel` is for those that are pending"),
             ("runs retry --class memory", 2, "'memory' is none of: out_of_memory"),
-            ("runs retry --since tomorrow --status failed", 2, "--since 'tomorrow' is no time"),
+            ("runs retry --since tomorrow --status failed", 2, "'tomorrow' is no time"),
             ("runs retry --pipeline qsipreb", 3, "Did you mean 'qsiprep'"),
             ("runs retry --subject 77", 3, "there is no subject '77'"),
             ("runs priority 5 --set urgent", 2, "'urgent' is none of: high, normal, low, or a whole number"),

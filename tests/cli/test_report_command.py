@@ -68,10 +68,10 @@ def test_some_subjects_and_some_time(installation: Installation, tmp_path: Path)
     assert "there is no subject '2'. Did you mean '02'? 2 subjects are known" in error
 
 
-@pytest.mark.parametrize("value", ["yesterday", "2026-13-01", "d", "-3d", "99999d"])
+@pytest.mark.parametrize("value", ["yesterday", "2026-13-01", "d", "-3d", "9999999d"])
 def test_a_time_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
     installation = Installation(tmp_path)
-    assert f"'{value}' is no time: a date such as" in installation.run("report", "--since", value, code=2).stderr
+    assert f"'{value}' is no time: say how long ago" in installation.run("report", "--since", value, code=2).stderr
 
 
 def test_a_title_that_is_none_is_refused(tmp_path: Path) -> None:

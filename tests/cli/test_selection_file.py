@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 
-from neuroflow.cli.selection import parse_since
+from neuroflow.cli.moments import moment_of
 from neuroflow.cli.selection_file import Line, parse_list
-from neuroflow.errors import UsageError
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
@@ -66,10 +66,10 @@ def test_a_table_that_is_none_of_bids_is_told(text: str, number: int, words: str
     ],
 )
 def test_a_moment_is_a_date_or_an_age(text: str, moment: datetime) -> None:
-    assert parse_since(text, now=NOW) == moment
+    assert moment_of(text, now=NOW) == moment
 
 
 @pytest.mark.parametrize("text", ["yesterday", "7 days", "-3d", "2026-13-01", ""])
 def test_what_is_no_moment_is_refused_with_what_would_be(text: str) -> None:
-    with pytest.raises(UsageError, match="give a date such as 2026-03-01"):
-        parse_since(text, now=NOW)
+    with pytest.raises(click.BadParameter, match="or when"):
+        moment_of(text, now=NOW)

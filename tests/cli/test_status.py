@@ -178,7 +178,7 @@ class TestFilters:
         ("arguments", "code", "text"),
         [
             (("--status", "runing"), 2, "Did you mean 'running'?"),
-            (("--since", "yesterday"), 2, "is no time: give 30min, 12h"),
+            (("--since", "yesterday"), 2, "is no time: say how long ago"),
             (("--since", "99999999999999w"), 2, "is no time"),
             (("--pipeline", "qsiprp"), 3, "Did you mean 'qsiprep'?"),
             (("--subject", "07"), 3, "there is no subject '07'"),
