@@ -88,7 +88,8 @@ def _write_logs(services: Services, attempt: AttemptRecord, names: list[str], *,
     from neuroflow.views.run_logs import missing_file, pieces, tail_offset
 
     folders = services.folders(attempt.where)
-    written = 0
+    there: list[str] = []
+    empty = True
     for name in names:
         path = f"{attempt.folder}/{name}"
         writer = LogWriter()
@@ -98,12 +99,16 @@ def _write_logs(services: Services, attempt: AttemptRecord, names: list[str], *,
                 if index == 0 and len(names) > 1:
                     say(name)
                 writer.write(piece)
-            written += 1
+                empty = False
+            there.append(name)
         except FileNotFoundError:
             continue
         writer.flush()
-    if not written:
+    if not there:
         raise missing_file(services, attempt, names[0])
+    if empty:
+        other = f"`neuroflow logs run {attempt.run_id} --attempt {attempt.number} --both`"
+        say(f"{' and '.join(there)}: empty; {other} has both streams" if len(names) == 1 else "both are empty")
 
 
 def _show(

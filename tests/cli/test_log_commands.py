@@ -82,6 +82,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Installation:
         state.start_workflow_run()
     (made.folder / "attempt-1" / "stdout.log").write_text("".join(f"line {number}\n" for number in range(5)))
     (made.folder / "attempt-1" / "stderr.log").write_text(f"{ESCAPE}\n")
+    (made.folder / "attempt-2" / "stdout.log").touch()
     (made.folder / "attempt-2" / "container.json").write_text(json.dumps(container))
     write_lines(made.folder)
     return made
@@ -98,6 +99,11 @@ class TestRun:
         both = logged.run("logs", "1", "--both", "--tail", "1")
         assert both.stdout == f"line 4\n{ESCAPE}\n", "a pipe gets every byte"
         assert "==> stderr.log <==" in both.stderr
+
+    def test_an_empty_log_is_said_to_be_so(self, logged: Installation) -> None:
+        silent = logged.run("logs", "2")
+        assert silent.stdout == ""
+        assert "stdout.log: empty; `neuroflow logs run 2 --attempt 1 --both`" in silent.stderr
 
     @pytest.mark.parametrize(
         ("asked", "words"),
