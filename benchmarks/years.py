@@ -335,7 +335,7 @@ class Years:
             folder=f"/shared/neuroflow/state/attempts/{token}",
             job_id=str(100_000 + self.ids.get(AttemptRow, 0)),
             job_word=word,
-            job_reason="Priority" if status is RunStatus.SUBMITTED else "",
+            job_reason="SLURM: PENDING (Priority)" if status is RunStatus.SUBMITTED else "",
             resources=tried.request,
             counted=True,
             failure=failure if over else None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # as shells tell a process that SIGINT has ended
 _DEBUG = "--debug"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class NeuroflowGroup(click.Group):
@@ -60,6 +61,9 @@ class NeuroflowGroup(click.Group):
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of a pipe has gone; click ends quietly
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                _say("error", f"{escaped(str(error.filename or 'the output'))} can't be written: {error.strerror}")
+                raise click.exceptions.Exit(1) from error
             show_unexpected(error, debug=debug)
             raise click.exceptions.Exit(1) from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +34,10 @@ def watch_status(look: Look, *, seconds: float, sleep: Callable[[float], None] =
     console = Console(file=sys.stdout, highlight=False)
     problem = ""
     try:
-        with Live(console=console, auto_refresh=False, screen=True, vertical_overflow="ellipsis") as live:
+        with (
+            _ended_by_signals(),
+            Live(console=console, auto_refresh=False, screen=True, vertical_overflow="ellipsis") as live,
+        ):
             while True:
                 live.update(_picture(console, status, source, problem=problem, seconds=seconds), refresh=True)
                 sleep(seconds)
@@ -44,6 +49,21 @@ def watch_status(look: Look, *, seconds: float, sleep: Callable[[float], None] =
     except KeyboardInterrupt:
         pass
     print_screen(status, now=datetime.now(UTC), source=source)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal that ends the process first give the terminal back as it was."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _picture(console: Console, status: Mapping[str, Any], source: str, *, problem: str, seconds: float) -> Group:

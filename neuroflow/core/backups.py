@@ -18,6 +18,7 @@ from neuroflow import __version__
 from neuroflow.core import portable, schema
 from neuroflow.core.database import Database
 from neuroflow.core.dump import Header, Summary, read_rows, verify_dump, write_dump
+from neuroflow.core.engines import remove_old
 from neuroflow.errors import StateError
 
 R = TypeVar("R")
@@ -49,6 +50,7 @@ def take_backup(database: Database, path: Path) -> Backup:
         if path.exists():
             raise FileExistsError(errno.EEXIST, "it is there already")
         _make_folder(path.parent)
+        remove_old(path.parent, ".*.nfbackup.*.tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream, database.moment(path.parent) as connection:
             tables = portable.kept_tables(portable.reflect(connection))

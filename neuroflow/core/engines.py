@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import sqlite3
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -19,6 +21,8 @@ from neuroflow.models.types import to_json
 from neuroflow.sharing import folder_mode, open_private
 
 _DAMAGED_HINT = "if it is damaged: `neuroflow db backups`, then `neuroflow db restore FILE --replace`"
+_SUFFIXES = ("", "-journal", "-wal", "-shm")
+_OLD_SECONDS = 24 * 3600.0
 WRITES = "neuroflow_writes"  # execution option: the transaction is going to change something
 
 
@@ -51,6 +55,7 @@ def private_copy(path: Path, folder: Path) -> Iterator[Engine]:
         StateError: when the database is missing or damaged, or can't be copied.
     """
     copy = folder / f".{path.name}.{os.getpid()}.copy"
+    remove_old(folder, f".{glob.escape(path.name)}.*.copy*")
     copy.unlink(missing_ok=True)
     make_private_file(copy)
     try:
@@ -60,7 +65,16 @@ def private_copy(path: Path, folder: Path) -> Iterator[Engine]:
         yield engine
         engine.dispose()
     finally:
-        copy.unlink(missing_ok=True)
+        for suffix in _SUFFIXES:
+            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
+def remove_old(folder: Path, pattern: str) -> None:
+    """Remove the unfinished files that killed processes have left; none is worked on for a day."""
+    for path in folder.glob(pattern):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _OLD_SECONDS:
+                path.unlink()
 
 
 def _copy(path: Path, copy: Path) -> None:
@@ -74,6 +88,11 @@ def _copy(path: Path, copy: Path) -> None:
             source.backup(target)
             answer = target.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
+        if "disk is full" in str(error):
+            raise StateError(
+                f"there is no room in {copy.parent} for a copy of the database {path}",
+                hint="make room there, or name a folder on another disk",
+            ) from error
         raise StateError(f"the database {path} can't be copied: {error}", hint=_DAMAGED_HINT) from error
     if answer != "ok":
         raise StateError(f"the database {path} is damaged: {answer}", hint=_DAMAGED_HINT)

@@ -47,6 +47,13 @@ class Translator:
             return StateError(
                 f"the database {self.name} has no neuroflow schema, or a damaged one: {text}", hint=_UPGRADE_HINT
             )
+        if "readonly database" in text:
+            return StateError(
+                f"you may read the database {self.name}, and not write it",
+                hint="ask whoever runs neuroflow to do this, or to let you write it (`paths.group`)",
+            )
+        if "disk is full" in text:
+            return StateError(f"there is no room left where the database {self.name} lies", hint="make room there")
         if "unable to open database file" in text:
             return StateError(
                 f"the database {self.name} can't be opened: the file is missing or closed to you", hint=_UPGRADE_HINT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -56,6 +57,7 @@ def command(what: str) -> None:
         "empty": RuntimeError(),
         "ctrl-c": KeyboardInterrupt(),
         "abort": click.Abort(),
+        "full": OSError(errno.ENOSPC, "No space left on device"),
     }
     raise errors[what]
 
@@ -75,6 +77,13 @@ class TestWhatIsUnexpected:
         result = CliRunner().invoke(broken, arguments)
         assert "Traceback" in result.stderr
         assert result.stderr.splitlines()[-1].startswith("hint: this is a mistake in neuroflow: please report it")
+
+    def test_a_full_disk_is_no_mistake_of_ours(self) -> None:
+        result = CliRunner().invoke(broken, ["command", "full"])
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "error: the output can't be written: No space left on device\n",
+        )
 
     def test_an_interruption_has_the_exit_code_of_one(self) -> None:
         result = CliRunner().invoke(broken, ["command", "ctrl-c"])

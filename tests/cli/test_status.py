@@ -365,12 +365,12 @@ class Terminal:
             assert select.select([self.master], [], [], 60)[0], self.text
             self.text += self._read()
 
-    def rest(self) -> str:
+    def rest(self, *, code: int = 0) -> str:
         """Read to the end, and return all that was written."""
         while piece := self._read():
             self.text += piece
         os.close(self.master)
-        assert self.process.wait(timeout=30) == 0
+        assert self.process.wait(timeout=30) == code
         return self.text
 
     def _read(self) -> str:
@@ -392,6 +392,16 @@ def test_watching_goes_on_until_ctrl_c_and_leaves_the_last_picture(filled: Site)
     assert "Traceback" not in text
     after = text.rpartition("\x1b[?1049l")[2]
     assert "75 %" in after, "the screen of before is back, and the last picture on it"
+
+
+@pytest.mark.slow
+def test_a_signal_that_ends_watching_gives_the_terminal_back(filled: Site) -> None:
+    terminal = Terminal("--config", filled.file, "status", "--watch", "60")
+    terminal.wait_for("50 %")
+    terminal.process.send_signal(signal.SIGTERM)
+    text = terminal.rest(code=143)
+    assert "\x1b[?1049l" in text
+    assert "Traceback" not in text
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,19 @@ def nulls_in(database: Database) -> int:
     with database.read() as session:
         query = text("SELECT count(*) FROM pipeline_runs WHERE resources IS NULL")
         return int(session.scalars(query).one())
+
+
+def test_what_a_killed_backup_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/of.db")
+    database.upgrade()
+    names = (".of.db.77.copy", ".of.db.77.copy-journal", ".b.nfbackup.77.tmp", ".of.db.78.copy")
+    for name in names:
+        (tmp_path / name).touch()
+        if "77" in name:
+            os.utime(tmp_path / name, (1e9, 1e9))
+    take_backup(database, tmp_path / "b.nfbackup")
+    assert [name for name in names if (tmp_path / name).exists()] == [".of.db.78.copy"], "that one may be at work"
+    database.close()
 
 
 @pytest.fixture

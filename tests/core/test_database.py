@@ -148,6 +148,21 @@ def test_a_write_that_raises_changes_nothing(database: Database) -> None:
     database.check()
 
 
+def test_a_database_that_one_may_only_read_says_so(tmp_path: Path) -> None:
+    Database(f"sqlite:///{tmp_path}/state.db").upgrade()
+    database = Database(f"sqlite:///{tmp_path}/state.db")
+
+    def write() -> None:
+        with database.write() as session:
+            session.execute(text("PRAGMA query_only = ON"))
+            session.execute(text("DELETE FROM alembic_version"))
+
+    with pytest.raises(StateError, match="you may read the database") as caught:
+        write()
+    assert "and not write it" in str(caught.value)
+    database.close()
+
+
 def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
     database = Database(f"postgresql://user:hunter2@/name?host={tmp_path}", busy_timeout_seconds=2)
     with pytest.raises(StateError, match=r"postgresql\+psycopg://user:\*\*\*@/name.* does not answer") as caught:
