@@ -211,13 +211,14 @@ class TestInAProcess:
         with installation.state() as state:
             open_run(state, add_session(state))
         code = (
-            "import signal, os, neuroflow.cli.status_command as module\n"
-            "from neuroflow.cli import main, status_report\n"
-            "status_report.status_report = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+            "import signal, os\n"
+            "from neuroflow.cli import main\n"
+            "from neuroflow.core.state import StateManager\n"
+            "StateManager.list_runs = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
             "main.main()"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, "--config", str(installation.config), "status"],
+            [sys.executable, "-c", code, "--config", str(installation.config), "runs", "list"],
             capture_output=True,
             text=True,
             env=self.environment(),
