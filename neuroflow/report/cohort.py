@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neuroflow.domain import Level, SessionStatus
 from neuroflow.domain.history import History, RunFact, SessionFact
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.report.states import CellState, state_of_run, state_without_run
 
 _DIGITS = re.compile(r"(\d+)")
+_STARTABLE = (SessionStatus.READY, SessionStatus.SETTLING)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,22 @@ class Cohort:
 
     sessions: tuple[SessionFact, ...]
     columns: tuple[Column, ...]
+
+    def total(self, column: Column) -> int:
+        """Return how many runs there are and can still come, as `neuroflow status` counts them.
+
+        Sessions that are excluded or invalid count only where they have a run.
+        """
+        runs = {run.id for run in column.runs if run is not None}
+        if not column.pipeline.enabled:
+            return len(runs)
+        by_subject = column.pipeline.level is Level.SUBJECT
+        to_come = {
+            session.subject_id if by_subject else session.id
+            for session, run in zip(self.sessions, column.runs, strict=True)
+            if run is None and session.status in _STARTABLE
+        }
+        return len(runs) + len(to_come)
 
     def current_runs(self) -> list[RunFact]:
         """Return the runs in the matrix, each once."""

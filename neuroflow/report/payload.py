@@ -15,6 +15,7 @@ from neuroflow.report.compact import Columns, Texts, seconds, shown
 from neuroflow.report.failures import MOST_GROUPS, Group
 from neuroflow.report.figures import Figures
 from neuroflow.report.gather import Report
+from neuroflow.report.region_values import region_data
 from neuroflow.report.states import WORDS
 
 SCHEMA = 1
@@ -55,6 +56,7 @@ def payload(report: Report, *, folder: Path) -> dict[str, object]:
         "failures": [_group(report, group) for group in report.groups[:MOST_GROUPS]],
         "failuresLeftOut": max(len(report.groups) - MOST_GROUPS, 0),
         "figures": _figures(report.figures),
+        "regions": region_data(report.figures.regions),
         "links": _links(report.figures, places, folder),
         "provenance": _provenance(report),
     }
@@ -70,6 +72,7 @@ def _pipelines(report: Report) -> list[dict[str, object]]:
             "held": shown(report.holds.get(column.pipeline.name, "")),
             "request": asdict(column.pipeline.resources),
             "counts": {state.value: count for state, count in column.counts().items()},
+            "total": report.cohort.total(column),
         }
         for column in report.cohort.columns
     ]

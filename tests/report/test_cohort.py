@@ -46,6 +46,15 @@ class TestMatrix:
         assert [run and run.id for run in column.runs] == [1, 1]
         assert column.counts() == {CellState.COMPLETED: 1}
 
+    def test_the_total_is_that_of_status_without_what_can_not_be_run(self, made: made_up.Cohort) -> None:
+        made.add_run(made.add_session("01", "a"), "bids_conversion")
+        for label, status in (("b", SessionStatus.READY), ("c", SessionStatus.SETTLING), ("d", SessionStatus.INVALID)):
+            made.add_session("01", label, status)
+        made.add_run(made.add_session("02", "a", SessionStatus.EXCLUDED), "bids_conversion")
+        made.add_session("03", "a", SessionStatus.EXCLUDED)
+        cohort = matrix(made)
+        assert [cohort.total(column) for column in cohort.columns] == [4, 1, 3, 3]
+
     def test_what_failed_blocks_what_depends_on_it(self, made: made_up.Cohort) -> None:
         session = made.add_session("01")
         made.add_run(session, "bids_conversion")

@@ -2,14 +2,15 @@
 const FAR = 3.5; // robust z: Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993
 const SHOWN_FAR = 4;
 
-const figureKinds = later(() => DATA.figures.kinds.map((kind) => {
+function distributed(kind) {
   const sorted = [...kind.values].sort((one, other) => one - other);
   const median = quantile(sorted, 0.5);
   const spread = quantile(kind.values.map((value) => Math.abs(value - median)).sort((one, other) => one - other), 0.5);
   const far = spread === 0 || sorted.length < 8 ? [] : kind.values.map((value, row) => ({ session: kind.sessions[row], value, z: (0.6745 * (value - median)) / spread }))
     .filter((one) => Math.abs(one.z) > FAR).sort((one, other) => Math.abs(other.z) - Math.abs(one.z));
   return { ...kind, sorted, median, first: quantile(sorted, 0.25), third: quantile(sorted, 0.75), far, bySession: new Map(kind.sessions.map((session, row) => [session, kind.values[row]])) };
-}));
+}
+const figureKinds = later(() => DATA.figures.kinds.map(distributed));
 const withUnit = (kind, value) => `${figure(value)}${kind.unit ? ` ${kind.unit}` : ""}`;
 
 function spread(kind, width, marked = []) {

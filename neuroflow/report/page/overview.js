@@ -13,7 +13,7 @@ function drawOverview() {
     else if (letters.includes("F") || letters.includes("I")) stuck += 1;
     else if (letters.some((letter) => "RQPTD".includes(letter))) working += 1;
   }
-  const share = SESSION_COUNT ? ` (${Math.floor((100 * done) / SESSION_COUNT)} %)` : "";
+  const share = SESSION_COUNT ? ` (${Math.floor((100 * done) / SESSION_COUNT)} % of all)` : "";
   byId("tiles").append(
     tile(number(DATA.subjects.length), DATA.subjects.length === 1 ? "subject" : "subjects"),
     tile(number(SESSION_COUNT), SESSION_COUNT === 1 ? "session" : "sessions"),
@@ -23,6 +23,13 @@ function drawOverview() {
   );
   byId("pipelines").append(progressTable());
   byId("attention").append(...attention());
+}
+
+// Of what `neuroflow status` counts: sessions that are invalid or excluded, and have no run, are nothing to do.
+function doneOf(pipeline) {
+  const done = pipeline.counts.C || 0;
+  if (!pipeline.total) return "";
+  return `${number(done)} of ${plural(pipeline.total, pipeline.level)} that can be run (${Math.floor((100 * done) / pipeline.total)} %)`;
 }
 
 function progressTable() {
@@ -43,7 +50,7 @@ function progressTable() {
       el("th", { scope: "row" }, pipeline.name,
         el("span", { class: "title" }, `${pipeline.title}; runs by ${pipeline.level}`),
         pipeline.held && el("p", { class: "held any" }, `Held: ${pipeline.held}`)),
-      el("td", {}, bar, el("p", { class: "done" }, total ? `${Math.floor((100 * (pipeline.counts.C || 0)) / total)} % completed` : "")),
+      el("td", {}, bar, el("p", { class: "done" }, doneOf(pipeline))),
       el("td", {}, el("div", { class: "counts" }, buttons)));
   });
   return el("table", { class: "progress" },

@@ -80,7 +80,7 @@ function showSubject(subject, runId) {
   dialog.replaceChildren(
     el("div", { class: "head" }, el("h2", { id: "subject-name", tabindex: -1 }, subjectName(subject)),
       el("div", { class: "buttons" }, move(-1), move(1), el("button", { type: "button", onclick: () => dialog.close() }, "Close"))),
-    el("div", { class: "body" }, sessions.map(sessionTable), figureTable(sessions), el("h3", {}, "Runs, the newest first"),
+    el("div", { class: "body" }, sessions.map(sessionTable), figureTable(sessions), regionSections(sessions), el("h3", {}, "Runs, the newest first"),
       runs.map((place) => runDetails(place, RUNS.id[place] === runId))));
   document.body.classList.add("subject-open");
   if (!dialog.open) dialog.showModal();
