@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from neuroflow.adapters.key_figures import KeyFigures
+from neuroflow.domain import RunStatus
 from neuroflow.domain.history import RunFact, SessionFact
 from neuroflow.report.cohort import Cohort
 from neuroflow.report.region_values import RegionValues
@@ -82,12 +83,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Result:
-    """A completed run, as far as it concerns one session."""
+    """A run that was completed, as far as it concerns one session."""
 
     index: int
     session: SessionFact
     run: RunFact
     output: Path
+    is_current: bool
 
     @property
     def key(self) -> str:
@@ -101,7 +103,7 @@ def read_figures(cohort: Cohort, readers: Readers) -> Figures:
     for result in results:
         _find_reports(found, result, readers)
     for result in results:
-        if result.run.pipeline in WITH_FIGURES:
+        if result.is_current and result.run.pipeline in WITH_FIGURES:
             answer = _look(found, result, readers)
             for means in answer.regions:
                 found.regions.add(result.index, means)
@@ -116,11 +118,12 @@ def _results(cohort: Cohort, here: Callable[[str], str]) -> Iterator[_Result]:
     for index, session in enumerate(cohort.sessions):
         for column in cohort.columns:
             run = column.runs[index]
-            if column.states[index] is CellState.COMPLETED and run is not None and run.output_path:
+            if run is not None and run.status is RunStatus.COMPLETED and run.output_path:
                 folder = folders.get(run.output_path)
                 if folder is None:
                     folder = folders[run.output_path] = Path(here(run.output_path))
-                yield _Result(index, session, run, folder)
+                is_current = column.states[index] is CellState.COMPLETED
+                yield _Result(index, session, run, folder, is_current)
 
 
 def _find_reports(found: Figures, result: _Result, readers: Readers) -> None:

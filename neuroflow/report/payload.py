@@ -88,6 +88,10 @@ def _sessions(report: Report, texts: Texts, numbers: Mapping[int, int], places: 
         "ids": [session.id for session in report.cohort.sessions],
         "states": ["".join(column.states) for column in report.cohort.columns],
         "runs": [[-1 if run is None else places[run.id] for run in column.runs] for column in report.cohort.columns],
+        "reasons": [
+            {str(index): texts.number(reason) for index, reason in enumerate(column.reasons) if reason}
+            for column in report.cohort.columns
+        ],
     }
 
 
@@ -96,9 +100,10 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
     rows = Columns(
         (
             *("id", "pipeline", "subject", "session", "status", "superseded", "attempts", "failure", "signature"),
-            *("reason", "error", "output", "updated", "started", "ended"),
+            *("reason", "error", "output", "updated", "started", "ended", "took"),
         )
     )
+    took = {attempt.run_id: _took(attempt) for attempt in report.history.attempts}  # the last one's
     for run in report.history.runs:
         rows.add(
             run.id,
@@ -116,6 +121,7 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
             seconds(run.updated_at),
             seconds(run.started_at),
             seconds(run.ended_at),
+            took.get(run.id),
         )
     return rows.data()
 
@@ -125,7 +131,7 @@ def _attempts(report: Report, texts: Texts, places: Mapping[int, int]) -> Mappin
     rows = Columns(
         (
             *("run", "number", "status", "where", "job", "host", "failure", "message", "exit", "rss", "request"),
-            *("submitted", "started", "ended", "version"),
+            *("submitted", "started", "ended", "took", "version"),
         )
     )
     runs = report.history.runs
@@ -148,9 +154,17 @@ def _attempts(report: Report, texts: Texts, places: Mapping[int, int]) -> Mappin
             seconds(attempt.submitted_at),
             seconds(attempt.started_at),
             seconds(attempt.ended_at),
+            _took(attempt),
             texts.number(attempt.image_version),
         )
     return {**rows.data(), "complete": detailed}
+
+
+def _took(attempt: AttemptFact) -> int | None:
+    """Return the seconds that an attempt worked, as `usage` counts them."""
+    if attempt.started_at is None or attempt.ended_at is None:
+        return None
+    return max(round((attempt.ended_at - attempt.started_at).total_seconds()), 0)
 
 
 def _is_telling(attempt: AttemptFact, run: RunFact) -> bool:
@@ -161,7 +175,7 @@ def _request(attempt: AttemptFact) -> str:
     asked = attempt.resources
     cores = "1 core" if asked.cpus == 1 else f"{asked.cpus} cores"
     time = f"{asked.time_minutes / 60:g} h" if asked.time_minutes % 30 == 0 else f"{asked.time_minutes} min"
-    words = f"{cores}, {asked.memory_mb / 1000:g} GB, {time}"
+    words = f"{cores}, {asked.memory_mb:,} MiB, {time}"
     return f"{words}, {asked.gpus} GPU" if asked.gpus else words
 
 

@@ -8,9 +8,11 @@ from datetime import date, timedelta
 import pytest
 
 from neuroflow.domain import FailureClass, RunStatus, SessionStatus
+from neuroflow.orchestrator.scheduler import Kind
 from neuroflow.report.cohort import Cohort, cohort_of
 from neuroflow.report.failures import failure_groups
 from neuroflow.report.flow import flow_of
+from neuroflow.report.judgement import Verdict
 from neuroflow.report.states import WORDS, CellState
 from neuroflow.report.usage import distribution, usage_of
 from tests.report import made_up
@@ -107,6 +109,45 @@ class TestMatrix:
         assert second.id == second.subject_id
         made.add_run(second, "qsiprep")
         assert states(matrix(made)) == ["NNNN", "NCNN"]
+
+    @pytest.mark.parametrize(
+        ("status", "superseded", "kind", "letter"),
+        [
+            (RunStatus.COMPLETED, False, Kind.CURRENT, "C"),
+            (RunStatus.COMPLETED, False, Kind.COMING, "O"),
+            (RunStatus.COMPLETED, True, Kind.COMING, "D"),
+            (RunStatus.COMPLETED, False, Kind.ABSENT, "B"),
+            (RunStatus.FAILED, False, Kind.BLOCKED, "F"),
+            (RunStatus.FAILED, False, Kind.COMING, "D"),
+            (RunStatus.FAILED, False, Kind.ABSENT, "B"),
+            (RunStatus.RUNNING, False, Kind.COMING, "R"),
+        ],
+    )
+    def test_a_run_is_what_the_scheduler_makes_of_it(
+        self, made: made_up.Cohort, status: RunStatus, superseded: bool, kind: Kind, letter: str
+    ) -> None:
+        session = made.add_session("01")
+        run = made.add_run(session, "bids_conversion", status)
+        made.runs[-1] = replace(run, superseded=superseded)
+        judgement = {session.id: {"bids_conversion": Verdict(kind, "for a reason", run.id)}}
+        column = cohort_of(made.history(), PIPELINES, judgement=judgement).columns[0]
+        assert column.states == (letter,)
+        assert column.reasons == ("for a reason" if letter in "OB" else "",)
+
+    def test_a_session_that_came_after_its_subjects_run_is_no_part_of_it(self, made: made_up.Cohort) -> None:
+        sessions = [made.add_session("01", "a", SessionStatus.EXCLUDED), made.add_session("01", "b")]
+        sessions.append(made.add_session("01", "c"))
+        run = made.add_run(sessions[1], "qsiprep")
+        kinds = (Kind.ABSENT, Kind.CURRENT, Kind.ABSENT)
+        judgement = {
+            session.id: {"qsiprep": Verdict(kind, "no part of it", run.id if kind is Kind.CURRENT else None)}
+            for session, kind in zip(sessions, kinds, strict=True)
+        }
+        cohort = cohort_of(made.history(), PIPELINES, judgement=judgement)
+        column = cohort.columns[1]
+        assert column.states == ("E", "C", "B")
+        assert [found is not None for found in column.runs] == [False, True, False]
+        assert (column.counts()[CellState.COMPLETED], cohort.total(column)) == (1, 1)
 
     def test_every_state_has_words(self) -> None:
         assert [one.state for one in WORDS] == list(CellState)

@@ -10,8 +10,8 @@ function drawOverview() {
   for (let index = 0; index < SESSION_COUNT; index += 1) {
     const letters = SESSIONS.states.map((column) => column[index]);
     if (letters.length && letters.every((letter) => letter === "C")) done += 1;
-    else if (letters.includes("F") || letters.includes("I")) stuck += 1;
-    else if (letters.some((letter) => "RQPTD".includes(letter))) working += 1;
+    else if (letters.includes("F") || SESSIONS.status[index] === "i") stuck += 1;
+    else if (letters.some((letter) => "RQPTDO".includes(letter))) working += 1;
   }
   const share = SESSION_COUNT ? ` (${Math.floor((100 * done) / SESSION_COUNT)} % of all)` : "";
   byId("tiles").append(
@@ -25,7 +25,7 @@ function drawOverview() {
   byId("attention").append(...attention());
 }
 
-// Of what `neuroflow status` counts: sessions that are invalid or excluded, and have no run, are nothing to do.
+// Done is what came through over the present inputs; sessions that are invalid or excluded are nothing to do.
 function doneOf(pipeline) {
   const done = pipeline.counts.C || 0;
   if (!pipeline.total) return "";
@@ -63,11 +63,16 @@ function attention() {
   const waiting = DATA.failures.filter((group) => group.waiting);
   const runs = waiting.reduce((sum, group) => sum + group.waiting, 0);
   const held = PIPELINES.filter((pipeline) => pipeline.held);
-  if (!runs && !held.length) return [];
+  const invalid = SESSIONS.status.filter((status) => status === "i").length;
+  if (!runs && !held.length && !invalid) return [];
   const items = held.map((pipeline) => el("li", { class: "any" }, el("strong", {}, pipeline.name), ` is held: ${pipeline.held}`));
   if (runs) {
     items.push(el("li", {}, el("strong", {}, plural(runs, "run")), " failed for good, ",
       waiting.length === 1 ? "all in one way. " : `in ${waiting.length} ways. `, el("a", { href: "#failures" }, "See why")));
+  }
+  if (invalid) {
+    items.push(el("li", {}, el("strong", {}, plural(invalid, "session")), invalid === 1 ? " is invalid: " : " are invalid: ",
+      el("button", { type: "button", class: "plain", id: "show-invalid", onclick: () => showInMatrix({ status: "i" }) }, invalid === 1 ? "show it" : "show them")));
   }
   return [el("div", { class: "card" }, el("h3", {}, "What needs a person"), el("ul", {}, items))];
 }
