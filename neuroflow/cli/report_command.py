@@ -152,6 +152,9 @@ def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
             f"{outcome['results_kept']} of them as they were read before"
         )
     if outcome["results_left"]:
-        click.echo(f"no time was left for {count(outcome['results_left'], 'result')}: run it again, or with a longer --read-for")
+        click.echo(
+            f"no time was left for {count(outcome['results_left'], 'result')}: "
+            "run it again, or with a longer --read-for"
+        )
     if outcome["results_unreadable"]:
         click.echo(f"{count(outcome['results_unreadable'], 'result')} could not be read whole; the page says which")

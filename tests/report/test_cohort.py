@@ -178,6 +178,7 @@ class TestUsage:
         minutes = usage[1].minutes
         assert minutes is not None
         assert (minutes.count, minutes.quantiles[2], minutes.request) == (1, 31.0, 24 * 60)
+        assert minutes.values == (31.0,)  # too few for quantiles
         assert (usage[0].minutes, usage[0].memory_mb) == (None, None)
 
     def test_quantiles_and_bins(self) -> None:
@@ -185,6 +186,7 @@ class TestUsage:
         assert found is not None
         assert found.quantiles == (5.0, 25.0, 50.0, 75.0, 95.0, 100.0)
         assert sum(found.bins) == 101
+        assert found.values == ()
         assert found.top > 100
 
     def test_a_request_beyond_all_values_and_values_of_zero_fit(self) -> None:
