@@ -16,7 +16,7 @@ function sessionTable(index) {
     const rss = tries.length ? ATTEMPTS.rss[tries[tries.length - 1]] : null;
     return el("tr", {}, el("th", { scope: "row" }, pipeline.name), el("td", { class: "any" }, stateTag(stateAt(column, index)),
         reasonAt(column, index) ? el("div", { class: "soft" }, reasonAt(column, index)) : null),
-      el("td", {}, known ? el("a", { href: `#run-${RUNS.id[place]}` }, `run ${RUNS.id[place]}`) : ""),
+      el("td", { class: "at" }, known ? el("a", { href: `#run-${RUNS.id[place]}` }, `run ${RUNS.id[place]}`) : ""),
       el("td", { class: "number" }, known ? duration(minutesOf(RUNS, place)) : ""), el("td", { class: "number" }, memory(rss)),
       el("td", { class: "at" }, known ? moment(RUNS.ended[place]) : ""), el("td", { class: "any" }, linkList(linksOf(place))));
   });
