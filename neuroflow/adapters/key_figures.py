@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neuroflow.adapters.region_tables import TableFile, find_tables, read_table
+from neuroflow.adapters.region_tables import INDEX_COLUMN, LABEL_COLUMN, TableFile, find_tables, read_table
 from neuroflow.domain import is_label
 from neuroflow.errors import AdapterError
 
@@ -34,12 +34,26 @@ class KeyFigure:
     source: str  # the file, relative to the pipeline's dataset
 
 
+Region = tuple[str, str]  # its index and its label
+
+
+@dataclass(frozen=True)
+class RegionMeans:
+    """The mean of one map in each region of an atlas, of one session."""
+
+    name: str  # as of the key figure over all regions
+    label: str
+    regions: tuple[Region, ...]
+    values: tuple[float | None, ...]  # None: n/a
+
+
 @dataclass(frozen=True)
 class KeyFigures:
     """The figures of a session, and in words which files could not be read."""
 
     figures: tuple[KeyFigure, ...] = ()
     problems: tuple[str, ...] = ()
+    regions: tuple[RegionMeans, ...] = ()  # FA of each atlas and model, or the first parameter that it has
 
 
 @dataclass
@@ -47,6 +61,7 @@ class _Reading:
     output: Path
     figures: list[KeyFigure] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    regions: list[RegionMeans] = field(default_factory=list)
 
     def add(self, path: Path, *, name: str, value: float, unit: str, label: str) -> None:
         self.figures.append(KeyFigure(name, value, unit, label, path.relative_to(self.output).as_posix()))
@@ -102,7 +117,7 @@ def look_up_key_figures(pipeline: str, output: Path, *, subject: str, session: s
     reading = _Reading(output)
     for name in (session,) if session is not None else _sessions(output / f"sub-{subject}"):
         reader(reading, subject, name)
-    return KeyFigures(tuple(reading.figures), tuple(reading.problems))
+    return KeyFigures(tuple(reading.figures), tuple(reading.problems), tuple(reading.regions))
 
 
 def tool_reports(pipeline: str, output: Path, *, subject: str, session: str | None) -> tuple[Path, ...]:
@@ -170,25 +185,40 @@ def _read_qsiparc(reading: _Reading, subject: str, session: str) -> None:
     reading.problems += found.problems
     files = [file for file in found.files if file.scalar_map.parameter.lower() in _PARAMETERS]
     tables_of = Counter(file.scalar_map for file in files)
+    models: set[tuple[str, ...]] = set()
     for file in sorted(files, key=lambda file: _ORDER.index(file.scalar_map.parameter.lower())):
+        parts = file.scalar_map
+        model = (parts.atlas, parts.software, parts.model, parts.variant, file.acquisition)
+        is_first = model not in models
+        models.add(model)
         # Acquisitions are named only where they differ: figures of the same name are compared between sessions.
-        _add_mean(reading, file, acquisition=file.acquisition if tables_of[file.scalar_map] > 1 else "")
+        acquisition = file.acquisition if tables_of[file.scalar_map] > 1 else ""
+        _add_mean(reading, file, acquisition=acquisition, with_regions=is_first)
 
 
-def _add_mean(reading: _Reading, file: TableFile, *, acquisition: str) -> None:
+def _add_mean(reading: _Reading, file: TableFile, *, acquisition: str, with_regions: bool) -> None:
     try:
-        cells = read_table(file.path).column("mean")
+        table = read_table(file.path)
+        cells = table.column("mean")
     except AdapterError as error:
         reading.problems.append(str(error))
         return
-    values = [value for cell in cells if (value := _number(cell)) is not None]
+    means = tuple(_number(cell) for cell in cells)
+    values = [value for value in means if value is not None]
     if not values:
         return
     parts = file.scalar_map
     where = ", ".join(part for part in (parts.atlas, parts.software, parts.variant, acquisition) if part)
-    label = f"Mean {_PARAMETERS[parts.parameter.lower()]} over {len(values)} regions ({where})"
+    measure = _PARAMETERS[parts.parameter.lower()]
+    label = f"Mean {measure} over {len(values)} regions ({where})"
     name = "_".join(part for part in ("mean", parts.name, acquisition) if part)
     reading.add(file.path, name=name, value=sum(values) / len(values), unit="", label=label)
+    if with_regions:
+        where = ", ".join(
+            part for part in (parts.atlas, parts.software, parts.model, parts.variant, acquisition) if part
+        )
+        regions = tuple(zip(table.column(INDEX_COLUMN), table.column(LABEL_COLUMN), strict=True))
+        reading.regions.append(RegionMeans(name, f"{measure} per region: {where}", regions, means))
 
 
 def _rows(reading: _Reading, path: Path) -> list[dict[str, str]]:

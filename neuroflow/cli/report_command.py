@@ -79,6 +79,7 @@ def report_command(
     It shows how far every session is, what failed and why, how long the pipelines take, key figures, links to the
     tools' own reports, and where all of it comes from. Nothing is changed but the file.
     """
+    from neuroflow.report.collector import paused_collector
     from neuroflow.report.document import document
     from neuroflow.report.gather import Wish, gather
     from neuroflow.report.payload import payload
@@ -89,9 +90,10 @@ def report_command(
     services = app.services()
     name = title or f"{services.config.paths.derivatives_root.parent.name or 'Cohort'}: diffusion MRI"
     wish = Wish(title=name, made_by=actor(), subjects=tuple(dict.fromkeys(subjects)), since=since)
-    report = gather(services, wish, read_figures=_reader(services, no_figures=no_figures, seconds=read_for))
-    # Links are relative to where the file really lies, not to a link to its folder.
-    size = write_page(target, document(report, payload(report, folder=target.parent.resolve())))
+    with paused_collector():
+        report = gather(services, wish, read_figures=_reader(services, no_figures=no_figures, seconds=read_for))
+        # Links are relative to where the file really lies, not to a link to its folder.
+        size = write_page(target, document(report, payload(report, folder=target.parent.resolve())))
     _tell(_outcome(report, target, size), as_json=as_json)
 
 
@@ -138,16 +140,21 @@ def _outcome(report: Report, path: Path, size: int) -> dict[str, Any]:
 
 
 def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
+    from neuroflow.views.why_words import count
+
     if as_json:
         write_json(outcome)
         return
-    click.echo(f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {outcome['sessions']} sessions")
+    click.echo(f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {count(outcome['sessions'], 'session')}")
     if outcome["results_read"] or outcome["results_kept"]:
         click.echo(
-            f"key figures were looked up for {outcome['results_read'] + outcome['results_kept']} results, "
+            f"key figures were looked up for {count(outcome['results_read'] + outcome['results_kept'], 'result')}, "
             f"{outcome['results_kept']} of them as they were read before"
         )
     if outcome["results_left"]:
-        click.echo(f"no time was left for {outcome['results_left']} results: run it again, or with a longer --read-for")
+        click.echo(
+            f"no time was left for {count(outcome['results_left'], 'result')}: "
+            "run it again, or with a longer --read-for"
+        )
     if outcome["results_unreadable"]:
-        click.echo(f"{outcome['results_unreadable']} results could not be read whole; the page says which")
+        click.echo(f"{count(outcome['results_unreadable'], 'result')} could not be read whole; the page says which")

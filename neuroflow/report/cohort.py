@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from neuroflow.domain import Level, RunStatus, SessionStatus
 from neuroflow.domain.history import History, RunFact, SessionFact
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.report.states import CellState, state_of_run, state_without_run
+from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.report.judgement import NO_JUDGEMENT, Judgement, Verdict
+from neuroflow.report.states import OF_SESSIONS, CellState, state_of
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -22,15 +25,18 @@ class Column:
     states: tuple[CellState, ...]
     runs: tuple[RunFact | None, ...]  # a run of a subject stands with each of its sessions
 
+    reasons: tuple[str, ...]  # of cells that are out of date or blocked; else empty
+
     def counts(self) -> Counter[CellState]:
         """Return how many runs, and sessions without one, are in each state; a run of a subject counts once."""
-        seen: set[int] = set()
+        of_runs: dict[int, CellState] = {}
         counts: Counter[CellState] = Counter()
         for state, run in zip(self.states, self.runs, strict=True):
-            if run is None or run.id not in seen:
+            if run is None:
                 counts[state] += 1
-            if run is not None:
-                seen.add(run.id)
+            elif of_runs.get(run.id, CellState.EXCLUDED) in OF_SESSIONS:  # what one session is says least of a run
+                of_runs[run.id] = state
+        counts.update(of_runs.values())
         return counts
 
 
@@ -40,6 +46,21 @@ class Cohort:
 
     sessions: tuple[SessionFact, ...]
     columns: tuple[Column, ...]
+
+    def total(self, column: Column) -> int:
+        """Return how many runs there are and can still come; what is excluded or invalid is not to come."""
+        by_subject = column.pipeline.level is Level.SUBJECT
+        runs, with_run, without = set(), set(), set()
+        for session, state, run in zip(self.sessions, column.states, column.runs, strict=True):
+            unit = session.subject_id if by_subject else session.id
+            if state in (CellState.EXCLUDED, CellState.INVALID):
+                continue
+            if run is not None:
+                runs.add(run.id)
+                with_run.add(unit)
+            elif column.pipeline.enabled:
+                without.add(unit)
+        return len(runs) + len(without - with_run)
 
     def current_runs(self) -> list[RunFact]:
         """Return the runs in the matrix, each once."""
@@ -52,12 +73,23 @@ class Cohort:
             run.id
             for column in self.columns
             for state, run in zip(column.states, column.runs, strict=True)
-            if state is CellState.FAILED and run is not None
+            if run is not None and run.status is RunStatus.FAILED and not run.resolution and state is not CellState.DUE
         )
 
 
-def cohort_of(history: History, pipelines: Sequence[Pipeline]) -> Cohort:
-    """Arrange what happened; a pipeline that is switched off stands there only where it has runs."""
+@dataclass(frozen=True)
+class _Cell:
+    state: CellState
+    run: RunFact | None
+    reason: str
+
+
+def cohort_of(history: History, pipelines: Sequence[Pipeline], *, judgement: Judgement = NO_JUDGEMENT) -> Cohort:
+    """Arrange what happened; a pipeline that is switched off stands there only where it has runs.
+
+    Args:
+        judgement: what the scheduler says; a session that it does not have is judged by its runs alone.
+    """
     sessions = tuple(sorted(history.sessions, key=lambda one: (_natural(one.subject), _natural(one.label))))
     newest: dict[tuple[str, int, int | None], RunFact] = {}
     for run in history.runs:  # in the order of their ids
@@ -69,16 +101,44 @@ def cohort_of(history: History, pipelines: Sequence[Pipeline]) -> Cohort:
     for pipeline in pipelines:
         if not pipeline.enabled and pipeline.name not in with_runs:
             continue
-        runs = tuple(_run_for(newest, pipeline, session) for session in sessions)
+        judged = [_verdict(judgement, pipeline, session) for session in sessions]
+        current = {verdict.run_id for verdict in judged if verdict is not None and verdict.kind is Kind.CURRENT}
         upstream = [states[name] for name in pipeline.depends_on if name in states]
-        states[pipeline.name] = tuple(
-            state_of_run(run)
-            if run is not None
-            else state_without_run(session, tuple(each[index] for each in upstream))
-            for index, (session, run) in enumerate(zip(sessions, runs, strict=True))
-        )
-        columns.append(Column(pipeline, states[pipeline.name], runs))
+        cells = [
+            _cell(
+                session,
+                _run_for(newest, pipeline, session),
+                verdict=verdict,
+                current=current,
+                upstream=tuple(each[index] for each in upstream),
+            )
+            for index, (session, verdict) in enumerate(zip(sessions, judged, strict=True))
+        ]
+        states[pipeline.name] = tuple(cell.state for cell in cells)
+        runs, reasons = tuple(cell.run for cell in cells), tuple(cell.reason for cell in cells)
+        columns.append(Column(pipeline, states[pipeline.name], runs, reasons))
     return Cohort(sessions, tuple(columns))
+
+
+def _verdict(judgement: Judgement, pipeline: Pipeline, session: SessionFact) -> Verdict | None:
+    if not pipeline.enabled and session.status is SessionStatus.READY:
+        return None  # nothing comes of it any more: its runs say how they ended
+    return judgement.get(session.id, {}).get(pipeline.name)
+
+
+def _cell(
+    session: SessionFact,
+    run: RunFact | None,
+    *,
+    verdict: Verdict | None,
+    current: Collection[int | None],
+    upstream: tuple[CellState, ...],
+) -> _Cell:
+    if verdict is not None and verdict.kind is Kind.ABSENT and run is not None and run.id in current:
+        run = None  # the subject's run is current without this session
+    state = state_of(session, run, verdict=verdict, upstream=upstream)
+    explained = verdict is not None and state in (CellState.OUT_OF_DATE, CellState.BLOCKED)
+    return _Cell(state, run, verdict.reason if verdict is not None and explained else "")
 
 
 def _run_for(

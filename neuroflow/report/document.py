@@ -20,7 +20,7 @@ PARTS = Path(__file__).parent / "page"
 # In this order they are one script: names of the earlier ones are used by the later ones.
 SCRIPTS = (
     *("dom.js", "data.js", "overview.js", "matrix.js", "failures.js", "flow.js", "usage.js", "figures.js"),
-    *("subject.js", "provenance.js", "main.js"),
+    *("regions.js", "subject.js", "provenance.js", "main.js"),
 )
 # By which a file is known as one of ours; see page.html.
 MARK = '<meta name="generator" content="neuroflow report">'

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from neuroflow.adapters.key_figures import KeyFigure, KeyFigures
+from neuroflow.adapters.key_figures import KeyFigures
+from neuroflow.domain import RunStatus
 from neuroflow.domain.history import RunFact, SessionFact
 from neuroflow.report.cohort import Cohort
+from neuroflow.report.region_values import RegionValues
 from neuroflow.report.states import CellState
 
 WITH_FIGURES = ("qsiprep", "qsiparc")  # whose files `key_figures` reads
@@ -19,11 +21,11 @@ _MOST_PROBLEMS = 5
 class Cache(Protocol):
     """What was read before, as long as its files are the same."""
 
-    def get(self, key: str, output: Path) -> tuple[KeyFigure, ...] | None:
-        """Return what was kept under a key, None where there is nothing or a file has changed."""
+    def get(self, key: str, output: Path, *, with_regions: bool) -> KeyFigures | None:
+        """Return what was kept under a key, None where there is too little or a file has changed."""
         ...
 
-    def put(self, key: str, output: Path, figures: tuple[KeyFigure, ...]) -> None:
+    def put(self, key: str, output: Path, found: KeyFigures, *, with_regions: bool) -> None:
         """Keep figures, with what their files are like now."""
         ...
 
@@ -70,6 +72,7 @@ class Figures:
     """What was read, and how much was not."""
 
     values: dict[FigureKind, dict[int, float]] = field(default_factory=dict)  # by the session's place in the cohort
+    regions: RegionValues = field(default_factory=RegionValues)
     reports: dict[int, tuple[Path, ...]] = field(default_factory=dict)  # by run
     read: int = 0  # results whose files were read
     kept: int = 0  # results that were kept from an earlier report
@@ -80,12 +83,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Result:
-    """A completed run, as far as it concerns one session."""
+    """A run that was completed, as far as it concerns one session."""
 
     index: int
     session: SessionFact
     run: RunFact
     output: Path
+    is_current: bool
 
     @property
     def key(self) -> str:
@@ -99,8 +103,11 @@ def read_figures(cohort: Cohort, readers: Readers) -> Figures:
     for result in results:
         _find_reports(found, result, readers)
     for result in results:
-        if result.run.pipeline in WITH_FIGURES:
-            for figure in _look(found, result, readers):
+        if result.is_current and result.run.pipeline in WITH_FIGURES:
+            answer = _look(found, result, readers)
+            for means in answer.regions:
+                found.regions.add(result.index, means)
+            for figure in answer.figures:
                 kind = FigureKind(result.run.pipeline, figure.name, figure.unit, figure.label)
                 found.values.setdefault(kind, {})[result.index] = figure.value
     return found
@@ -111,11 +118,12 @@ def _results(cohort: Cohort, here: Callable[[str], str]) -> Iterator[_Result]:
     for index, session in enumerate(cohort.sessions):
         for column in cohort.columns:
             run = column.runs[index]
-            if column.states[index] is CellState.COMPLETED and run is not None and run.output_path:
+            if run is not None and run.status is RunStatus.COMPLETED and run.output_path:
                 folder = folders.get(run.output_path)
                 if folder is None:
                     folder = folders[run.output_path] = Path(here(run.output_path))
-                yield _Result(index, session, run, folder)
+                is_current = column.states[index] is CellState.COMPLETED
+                yield _Result(index, session, run, folder, is_current)
 
 
 def _find_reports(found: Figures, result: _Result, readers: Readers) -> None:
@@ -127,11 +135,12 @@ def _find_reports(found: Figures, result: _Result, readers: Readers) -> None:
         )
 
 
-def _look(found: Figures, result: _Result, readers: Readers) -> tuple[KeyFigure, ...]:
+def _look(found: Figures, result: _Result, readers: Readers) -> KeyFigures:
     if not readers.time_left():
         found.left += 1
-        return ()
-    kept = readers.cache.get(result.key, result.output)
+        return KeyFigures()
+    with_regions = not found.regions.left_out
+    kept = readers.cache.get(result.key, result.output, with_regions=with_regions)
     if kept is not None:
         found.kept += 1
         return kept
@@ -142,5 +151,5 @@ def _look(found: Figures, result: _Result, readers: Readers) -> tuple[KeyFigure,
         found.unreadable += 1
         found.problems += answer.problems[: max(_MOST_PROBLEMS - len(found.problems), 0)]
     else:
-        readers.cache.put(result.key, result.output, answer.figures)
-    return answer.figures
+        readers.cache.put(result.key, result.output, answer, with_regions=with_regions)
+    return answer

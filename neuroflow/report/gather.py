@@ -14,6 +14,7 @@ from neuroflow.report.cohort import Cohort, cohort_of
 from neuroflow.report.failures import Group, example_lines, failure_groups
 from neuroflow.report.figures import Figures
 from neuroflow.report.flow import Flow, flow_of
+from neuroflow.report.judgement import judgement_of
 from neuroflow.report.provenance import Provenance, provenance_of
 from neuroflow.report.usage import Usage, usage_of
 
@@ -57,7 +58,7 @@ def gather(services: Services, wish: Wish, *, read_figures: Callable[[Cohort], F
     _check_subjects(services, wish.subjects)
     history = services.state.history(subjects=wish.subjects)
     pipelines = tuple(services.registry)
-    cohort = cohort_of(history, pipelines)
+    cohort = cohort_of(history, pipelines, judgement=judgement_of(services, subjects=wish.subjects))
     shown = [column.pipeline for column in cohort.columns]
     groups = tuple(failure_groups(history, waiting=cohort.waiting(), since=wish.since))
     pipeline_of = {run.id: run.pipeline for run in history.runs}

@@ -15,6 +15,7 @@ from neuroflow.report.compact import Columns, Texts, seconds, shown
 from neuroflow.report.failures import MOST_GROUPS, Group
 from neuroflow.report.figures import Figures
 from neuroflow.report.gather import Report
+from neuroflow.report.region_values import region_data
 from neuroflow.report.states import WORDS
 
 SCHEMA = 1
@@ -55,6 +56,7 @@ def payload(report: Report, *, folder: Path) -> dict[str, object]:
         "failures": [_group(report, group) for group in report.groups[:MOST_GROUPS]],
         "failuresLeftOut": max(len(report.groups) - MOST_GROUPS, 0),
         "figures": _figures(report.figures),
+        "regions": region_data(report.figures.regions),
         "links": _links(report.figures, places, folder),
         "provenance": _provenance(report),
     }
@@ -70,6 +72,7 @@ def _pipelines(report: Report) -> list[dict[str, object]]:
             "held": shown(report.holds.get(column.pipeline.name, "")),
             "request": asdict(column.pipeline.resources),
             "counts": {state.value: count for state, count in column.counts().items()},
+            "total": report.cohort.total(column),
         }
         for column in report.cohort.columns
     ]
@@ -85,6 +88,10 @@ def _sessions(report: Report, texts: Texts, numbers: Mapping[int, int], places: 
         "ids": [session.id for session in report.cohort.sessions],
         "states": ["".join(column.states) for column in report.cohort.columns],
         "runs": [[-1 if run is None else places[run.id] for run in column.runs] for column in report.cohort.columns],
+        "reasons": [
+            {str(index): texts.number(reason) for index, reason in enumerate(column.reasons) if reason}
+            for column in report.cohort.columns
+        ],
     }
 
 
@@ -93,9 +100,10 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
     rows = Columns(
         (
             *("id", "pipeline", "subject", "session", "status", "superseded", "attempts", "failure", "signature"),
-            *("reason", "error", "output", "updated", "started", "ended"),
+            *("reason", "error", "output", "updated", "started", "ended", "took"),
         )
     )
+    took = {attempt.run_id: _took(attempt) for attempt in report.history.attempts}  # the last one's
     for run in report.history.runs:
         rows.add(
             run.id,
@@ -113,6 +121,7 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
             seconds(run.updated_at),
             seconds(run.started_at),
             seconds(run.ended_at),
+            took.get(run.id),
         )
     return rows.data()
 
@@ -122,7 +131,7 @@ def _attempts(report: Report, texts: Texts, places: Mapping[int, int]) -> Mappin
     rows = Columns(
         (
             *("run", "number", "status", "where", "job", "host", "failure", "message", "exit", "rss", "request"),
-            *("submitted", "started", "ended", "version"),
+            *("submitted", "started", "ended", "took", "version"),
         )
     )
     runs = report.history.runs
@@ -145,9 +154,17 @@ def _attempts(report: Report, texts: Texts, places: Mapping[int, int]) -> Mappin
             seconds(attempt.submitted_at),
             seconds(attempt.started_at),
             seconds(attempt.ended_at),
+            _took(attempt),
             texts.number(attempt.image_version),
         )
     return {**rows.data(), "complete": detailed}
+
+
+def _took(attempt: AttemptFact) -> int | None:
+    """Return the seconds that an attempt worked, as `usage` counts them."""
+    if attempt.started_at is None or attempt.ended_at is None:
+        return None
+    return max(round((attempt.ended_at - attempt.started_at).total_seconds()), 0)
 
 
 def _is_telling(attempt: AttemptFact, run: RunFact) -> bool:
@@ -158,7 +175,7 @@ def _request(attempt: AttemptFact) -> str:
     asked = attempt.resources
     cores = "1 core" if asked.cpus == 1 else f"{asked.cpus} cores"
     time = f"{asked.time_minutes / 60:g} h" if asked.time_minutes % 30 == 0 else f"{asked.time_minutes} min"
-    words = f"{cores}, {asked.memory_mb / 1000:g} GB, {time}"
+    words = f"{cores}, {asked.memory_mb:,} MiB, {time}"
     return f"{words}, {asked.gpus} GPU" if asked.gpus else words
 
 

@@ -11,6 +11,7 @@ from neuroflow.domain.history import AttemptFact
 from neuroflow.orchestrator.registry import Pipeline
 
 _BINS = 48
+_FEWEST = 5  # of fewer values there are no quantiles worth the name
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Distribution:
     bins: tuple[int, ...]
     quantiles: tuple[float, ...]  # 5, 25, 50, 75, 95 and 100 %
     request: float
+    values: tuple[float, ...] = ()  # all of them, where they are too few for quantiles
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def distribution(values: list[float], *, request: float) -> Distribution | None:
         bins=tuple(bins),
         quantiles=tuple(_quantile(values, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)),
         request=request,
+        values=tuple(values) if len(values) < _FEWEST else (),
     )
 
 

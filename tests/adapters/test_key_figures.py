@@ -104,6 +104,18 @@ def test_acquisitions_are_named_only_where_there_are_several(tmp_path: Path) -> 
     assert list(_values("qsiparc", tmp_path)) == ["mean_fa_A_DKI_dki_run-1", "mean_fa_A_DKI_dki_run-2"]
 
 
+def test_fa_is_there_per_region_and_of_a_model_without_it_the_first_parameter(tmp_path: Path) -> None:
+    for entities in ("software-DKI_model-dki_param-fa", "software-DKI_model-dki_param-md", "software-N_param-od"):
+        _table(tmp_path, entities)
+
+    found = look_up_key_figures("qsiparc", tmp_path, subject="01", session="a").regions
+
+    assert [one.label for one in found] == ["FA per region: A, DKI, dki", "OD per region: A, N"]
+    assert list(zip(found[0].regions, found[0].values, strict=True)) == [
+        *((("1", "left"), 0.25), (("2", "right"), 0.75), (("3", "none"), None))
+    ]
+
+
 def test_a_table_that_a_killed_job_cut_short_gives_no_figure(tmp_path: Path) -> None:
     _table(tmp_path, "param-fa", TABLE[:-12])
     _table(tmp_path, "param-md")

@@ -37,12 +37,26 @@ def fail(
     *,
     folder: Path,
     session: str = "a",
+    key: str = "k1",
 ) -> None:
-    run = open_run(state, add_session(state, subject, session), pipeline)
+    run = open_run(state, add_session(state, subject, session), pipeline, key=key)
     folder.mkdir()
     (folder / "stderr.log").write_text(f"first line\nError: {error}\x1b[31m of {subject}\n")
+    refuse(state, run.id, error, signature, failure, folder=folder)
+
+
+def refuse(
+    state: StateManager,
+    run_id: int,
+    error: str = "no dwi",
+    signature: str = DWI,
+    failure: FailureClass = FailureClass.APPLICATION,
+    *,
+    folder: Path,
+) -> None:
+    """Let a run that is open fail for good."""
     attempt = state.claim_run(
-        run.id, token=f"t{run.id}", where="local", folder=str(folder), resources=RESOURCES, image=None, limit=9
+        run_id, token=f"t{run_id}", where="local", folder=str(folder), resources=RESOURCES, image=None, limit=9
     )
     assert attempt is not None
     verdict = replace(FAILURE, failure=failure, reason=f"exit code 1: {error}")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from neuroflow.domain import Level, RunProposal
 from neuroflow.report.document import MARK
 from tests.cli.test_commands import Installation
-from tests.cli.test_recovery_commands import DWI, fail
+from tests.cli.test_recovery_commands import DWI, fail, refuse
 from tests.report.test_page import parts_of
-from tests.support.states import add_session, end_run, open_run
+from tests.support.states import add_session, end_run, found, open_run
+
+INPUTS = "dicom:f1"  # of a session as tests find it
 
 
 @pytest.fixture
@@ -21,8 +25,8 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installatio
     installation = Installation(tmp_path)
     installation.run("db", "upgrade")
     with installation.state() as state:
-        end_run(state, open_run(state, add_session(state, "01")).id)
-        fail(state, "02", "no dwi", DWI, folder=tmp_path / "attempt")
+        end_run(state, open_run(state, add_session(state, "01"), key=INPUTS).id)
+        fail(state, "02", "no dwi", DWI, folder=tmp_path / "attempt", key=INPUTS)
     monkeypatch.chdir(tmp_path)
     return installation
 
@@ -48,6 +52,44 @@ def test_it_has_the_states_the_failure_and_its_log(installation: Installation, t
     assert data["failures"][0]["lines"] == ["first line", "Error: no dwi\\x1b[31m of 02"]
     assert data["provenance"]["database"].endswith("neuroflow.db")
     assert "bids_root" in data["provenance"]["settings"]
+
+
+def test_each_cell_agrees_with_the_scheduler(installation: Installation, tmp_path: Path) -> None:
+    with installation.state() as state:
+        for subject in ("03", "04", "05"):
+            session = add_session(state, subject)
+            key = INPUTS
+            for name in ("bids_conversion", "qsiprep", "qsirecon", "qsiparc"):
+                level = Level.SUBJECT if name == "qsiprep" else Level.SESSION
+                scope = f"sub-{subject}" if level is Level.SUBJECT else session.scope
+                number = None if level is Level.SUBJECT else session.id
+                run = state.open_run(
+                    RunProposal(name, level, scope, session.subject_id, number, inputs_key=key, reason="first run")
+                )
+                assert run is not None
+                end_run(state, run.id)
+                key = f"{name}:{run.id}"
+        late = found("05", fingerprint="f2", missing=("dwi",))
+        state.record_scan([found("03", fingerprint="f2"), found("04", fingerprint="f2"), late], settle_minutes=0)
+        folder = tmp_path / "second"
+        again = state.find_session("03", "a")
+        assert again is not None
+        refuse(state, open_run(state, again, key="dicom:f2").id, folder=folder)
+    installation.run("report")
+    data = data_of(tmp_path / "neuroflow-report.html")
+    rows = ["".join(letters) for letters in zip(*data["sessions"]["states"], strict=True)]
+    assert rows == ["CNNN", "FBBB", "FBBB", "OOOO", "IIII"]
+    words = {"C": "current", "N": "coming", "O": "coming", "F": "blocked", "B": "absent", "I": "absent"}
+    exported = csv.DictReader(installation.run("export", "sessions").stdout.splitlines(), delimiter="\t")
+    names = [pipeline["name"] for pipeline in data["pipelines"]]
+    assert [[row[f"{name}_state"] for name in names] for row in exported] == [
+        [words[letter] for letter in row] for row in rows
+    ]
+    why = data["texts"][data["sessions"]["reasons"][2]["2"]]
+    assert why.startswith("qsiprep of sub-03: no session has passed bids_conversion")
+    assert [(pipeline["counts"].get("C", 0), pipeline["total"]) for pipeline in data["pipelines"]] == [
+        *((1, 4), (0, 4), (0, 4), (0, 4))
+    ]
 
 
 def test_it_names_no_secret(installation: Installation, tmp_path: Path) -> None:

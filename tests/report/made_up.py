@@ -16,6 +16,7 @@ from neuroflow.report.failures import failure_groups
 from neuroflow.report.figures import FigureKind, Figures
 from neuroflow.report.flow import flow_of
 from neuroflow.report.gather import Report, Wish
+from neuroflow.report.judgement import NO_JUDGEMENT, Judgement
 from neuroflow.report.payload import payload
 from neuroflow.report.provenance import Provenance, ToolUse
 from neuroflow.report.usage import usage_of
@@ -120,10 +121,16 @@ def cohort(count: int, *, error: str = "RuntimeError: eddy found 4 usable volume
     return made
 
 
-def report(made: Cohort, *, title: str = "Made-up cohort", log: tuple[str, ...] = ("ValueError: 4",)) -> Report:
+def report(
+    made: Cohort,
+    *,
+    title: str = "Made-up cohort",
+    log: tuple[str, ...] = ("ValueError: 4",),
+    judgement: Judgement = NO_JUDGEMENT,
+) -> Report:
     """Put a report together as `gather` does."""
     history = made.history()
-    matrix = cohort_of(history, PIPELINES)
+    matrix = cohort_of(history, PIPELINES, judgement=judgement)
     groups = tuple(failure_groups(history, waiting=matrix.waiting(), since=None))
     return Report(
         wish=Wish(title=title, made_by="ada"),

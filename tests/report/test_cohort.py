@@ -8,9 +8,11 @@ from datetime import date, timedelta
 import pytest
 
 from neuroflow.domain import FailureClass, RunStatus, SessionStatus
+from neuroflow.orchestrator.scheduler import Kind
 from neuroflow.report.cohort import Cohort, cohort_of
 from neuroflow.report.failures import failure_groups
 from neuroflow.report.flow import flow_of
+from neuroflow.report.judgement import Verdict
 from neuroflow.report.states import WORDS, CellState
 from neuroflow.report.usage import distribution, usage_of
 from tests.report import made_up
@@ -45,6 +47,15 @@ class TestMatrix:
         column = matrix(made).columns[1]
         assert [run and run.id for run in column.runs] == [1, 1]
         assert column.counts() == {CellState.COMPLETED: 1}
+
+    def test_the_total_is_that_of_status_without_what_can_not_be_run(self, made: made_up.Cohort) -> None:
+        made.add_run(made.add_session("01", "a"), "bids_conversion")
+        for label, status in (("b", SessionStatus.READY), ("c", SessionStatus.SETTLING), ("d", SessionStatus.INVALID)):
+            made.add_session("01", label, status)
+        made.add_run(made.add_session("02", "a", SessionStatus.EXCLUDED), "bids_conversion")
+        made.add_session("03", "a", SessionStatus.EXCLUDED)
+        cohort = matrix(made)
+        assert [cohort.total(column) for column in cohort.columns] == [4, 1, 3, 3]
 
     def test_what_failed_blocks_what_depends_on_it(self, made: made_up.Cohort) -> None:
         session = made.add_session("01")
@@ -99,6 +110,45 @@ class TestMatrix:
         made.add_run(second, "qsiprep")
         assert states(matrix(made)) == ["NNNN", "NCNN"]
 
+    @pytest.mark.parametrize(
+        ("status", "superseded", "kind", "letter"),
+        [
+            (RunStatus.COMPLETED, False, Kind.CURRENT, "C"),
+            (RunStatus.COMPLETED, False, Kind.COMING, "O"),
+            (RunStatus.COMPLETED, True, Kind.COMING, "D"),
+            (RunStatus.COMPLETED, False, Kind.ABSENT, "B"),
+            (RunStatus.FAILED, False, Kind.BLOCKED, "F"),
+            (RunStatus.FAILED, False, Kind.COMING, "D"),
+            (RunStatus.FAILED, False, Kind.ABSENT, "B"),
+            (RunStatus.RUNNING, False, Kind.COMING, "R"),
+        ],
+    )
+    def test_a_run_is_what_the_scheduler_makes_of_it(
+        self, made: made_up.Cohort, status: RunStatus, superseded: bool, kind: Kind, letter: str
+    ) -> None:
+        session = made.add_session("01")
+        run = made.add_run(session, "bids_conversion", status)
+        made.runs[-1] = replace(run, superseded=superseded)
+        judgement = {session.id: {"bids_conversion": Verdict(kind, "for a reason", run.id)}}
+        column = cohort_of(made.history(), PIPELINES, judgement=judgement).columns[0]
+        assert column.states == (letter,)
+        assert column.reasons == ("for a reason" if letter in "OB" else "",)
+
+    def test_a_session_that_came_after_its_subjects_run_is_no_part_of_it(self, made: made_up.Cohort) -> None:
+        sessions = [made.add_session("01", "a", SessionStatus.EXCLUDED), made.add_session("01", "b")]
+        sessions.append(made.add_session("01", "c"))
+        run = made.add_run(sessions[1], "qsiprep")
+        kinds = (Kind.ABSENT, Kind.CURRENT, Kind.ABSENT)
+        judgement = {
+            session.id: {"qsiprep": Verdict(kind, "no part of it", run.id if kind is Kind.CURRENT else None)}
+            for session, kind in zip(sessions, kinds, strict=True)
+        }
+        cohort = cohort_of(made.history(), PIPELINES, judgement=judgement)
+        column = cohort.columns[1]
+        assert column.states == ("E", "C", "B")
+        assert [found is not None for found in column.runs] == [False, True, False]
+        assert (column.counts()[CellState.COMPLETED], cohort.total(column)) == (1, 1)
+
     def test_every_state_has_words(self) -> None:
         assert [one.state for one in WORDS] == list(CellState)
         assert len({one.word for one in WORDS}) == len(WORDS)
@@ -128,6 +178,7 @@ class TestUsage:
         minutes = usage[1].minutes
         assert minutes is not None
         assert (minutes.count, minutes.quantiles[2], minutes.request) == (1, 31.0, 24 * 60)
+        assert minutes.values == (31.0,)  # too few for quantiles
         assert (usage[0].minutes, usage[0].memory_mb) == (None, None)
 
     def test_quantiles_and_bins(self) -> None:
@@ -135,6 +186,7 @@ class TestUsage:
         assert found is not None
         assert found.quantiles == (5.0, 25.0, 50.0, 75.0, 95.0, 100.0)
         assert sum(found.bins) == 101
+        assert found.values == ()
         assert found.top > 100
 
     def test_a_request_beyond_all_values_and_values_of_zero_fit(self) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from neuroflow.adapters.key_figures import KeyFigure, KeyFigures, tool_reports
+from neuroflow.adapters.key_figures import KeyFigure, KeyFigures, RegionMeans, tool_reports
 from neuroflow.report.cohort import cohort_of
 from neuroflow.report.figure_cache import FigureCache
 from neuroflow.report.figures import Figures, Readers, read_figures
+from neuroflow.report.region_values import RegionValues, region_data
 from neuroflow.report.tool_reports import ReportIndex
 from tests.report import made_up
 
 FA = KeyFigure("mean_fa", 0.5, "", "Mean FA over 5 regions", "sub-1/fa.tsv")
+MEANS = RegionMeans("mean_fa", "FA per region: A", (("1", "left"), ("2", "right")), (0.5, None))
+FOUND = KeyFigures((FA,), regions=(MEANS,))
 
 
 class Disk:
@@ -98,32 +102,69 @@ def test_a_region_more_makes_no_other_figure(made: made_up.Cohort) -> None:
     assert len(disk.read(made).values) == 2
 
 
+def test_values_per_region_are_read_with_the_figures(made: made_up.Cohort) -> None:
+    regions = Disk(FOUND).read(made).regions
+    assert list(regions.atlases["mean_fa"].sessions) == [0, 1]
+
+
+class TestRegions:
+    def test_a_region_is_itself_by_index_and_label_wherever_it_stands(self) -> None:
+        values = RegionValues()
+        values.add(0, MEANS)
+        values.add(2, replace(MEANS, regions=(("2", "right"), ("1", "other")), values=(0.123456, 0.2)))
+        (atlas,) = region_data(values)["atlases"]  # type: ignore[misc, has-type]
+        assert list(zip(atlas["indices"], atlas["names"], strict=True)) == [
+            ("1", "left"),
+            ("2", "right"),
+            ("1", "other"),
+        ]
+        assert (atlas["sessions"], atlas["values"]) == ([0, 2], [[0.5, None, None], [None, 0.1235, 0.2]])
+
+    def test_too_many_are_left_out_gaps_counted(self) -> None:
+        values = RegionValues(most=4)
+        values.add(0, MEANS)
+        values.add(1, MEANS)
+        assert not values.left_out
+        values.add(1, replace(MEANS, regions=(("3", "new"), ("1", "left"))))
+        values.add(2, MEANS)
+        assert region_data(values) == {"leftOut": True, "most": 4, "atlases": []}
+
+
 class TestCache:
+    def test_without_regions_an_entry_serves_only_who_wants_none(self, tmp_path: Path) -> None:
+        (tmp_path / FA.source).parent.mkdir()
+        (tmp_path / FA.source).write_text("one")
+        cache = FigureCache(tmp_path / "kept")
+        cache.put("a", tmp_path, FOUND, with_regions=False)
+        cache.save()
+        assert FigureCache(tmp_path / "kept").get("a", tmp_path, with_regions=True) is None
+        assert FigureCache(tmp_path / "kept").get("a", tmp_path, with_regions=False) == KeyFigures((FA,))
+
     def test_what_was_read_is_kept_until_its_file_changes(self, tmp_path: Path) -> None:
         path, file = tmp_path / "kept.json.gz", tmp_path / FA.source
         file.parent.mkdir()
         file.write_text("one")
         cache = FigureCache(path)
-        cache.put("qsiparc/1/a", tmp_path, (FA,))
+        cache.put("qsiparc/1/a", tmp_path, FOUND, with_regions=True)
         cache.save()
-        assert FigureCache(path).get("qsiparc/1/a", tmp_path) == (FA,)
-        assert FigureCache(path).get("qsiparc/2/a", tmp_path) is None
+        assert FigureCache(path).get("qsiparc/1/a", tmp_path, with_regions=True) == FOUND
+        assert FigureCache(path).get("qsiparc/2/a", tmp_path, with_regions=True) is None
         os.utime(file, ns=(1, 1))
-        assert FigureCache(path).get("qsiparc/1/a", tmp_path) is None
+        assert FigureCache(path).get("qsiparc/1/a", tmp_path, with_regions=True) is None
         file.unlink()
-        assert FigureCache(path).get("qsiparc/1/a", tmp_path) is None
+        assert FigureCache(path).get("qsiparc/1/a", tmp_path, with_regions=True) is None
 
     @pytest.mark.parametrize("data", [b"", b"no gzip", b"\x1f\x8b\x08\x00cut"])
     def test_a_broken_file_is_made_anew(self, tmp_path: Path, data: bytes) -> None:
         path = tmp_path / "kept.json.gz"
         path.write_bytes(data)
-        assert FigureCache(path).get("qsiparc/1/a", tmp_path) is None
+        assert FigureCache(path).get("qsiparc/1/a", tmp_path, with_regions=True) is None
 
     def test_where_nothing_can_be_written_nothing_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / FA.source).parent.mkdir()
         (tmp_path / FA.source).write_text("one")
         cache = FigureCache(tmp_path / "missing" / "kept.json.gz")
-        cache.put("qsiparc/1/a", tmp_path, (FA,))
+        cache.put("qsiparc/1/a", tmp_path, FOUND, with_regions=True)
         cache.save()
 
 

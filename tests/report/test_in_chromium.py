@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from neuroflow.adapters.key_figures import RegionMeans
+from neuroflow.domain import SessionStatus
+from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.report.judgement import Verdict
 from tests.report import made_up
 from tests.report.test_page import HOSTILE
 
@@ -278,6 +282,64 @@ def test_a_link_opens_a_subject_and_its_links_lead_to_files(page: Page, tmp_path
     page.wait("return document.querySelector('#subject h2').textContent === 'sub-00001'")
     page.driver.get(address)
     assert page.text("body") == "the tool's own"
+
+
+def test_a_subject_has_its_values_per_region(page: Page, tmp_path: Path) -> None:
+    made = made_up.cohort(12)
+    regions = (("1", "left"), ("2", HOSTILE))
+    for number in range(9):
+        means = RegionMeans(
+            "fa",
+            "FA per region: Slabs, DemoTensor",
+            regions[: 1 + number % 2],
+            (0.4 + number / 100, 0.5)[: 1 + number % 2],
+        )
+        made.figures.regions.add(number, means)
+    page.open(made_up.page(tmp_path / "report.html", made_up.report(made)), "#sub-00003")
+    assert page.js("return document.querySelectorAll('#subject .regions table').length") == 0  # made when it is opened
+    page.click("#subject .regions summary")
+    page.wait("return document.querySelector('#subject .regions table')")
+    rows = "[...document.querySelectorAll('#subject .regions tr')]"
+    head, left, right = page.js(f"return {rows}.map(row => [...row.cells].map(cell => cell.textContent))")
+    assert head == ["Index", "Region", "ses-01", "Cohort's median", "In the cohort"]
+    assert left == ["1", "left", "0.42", "0.44", ""]
+    assert (right[0], right[2:]) == ("2", ["n/a", "0.5", ""])
+    assert right[1].startswith('</script><img src=x onerror="window.pwned=1">')
+    assert page.js("return document.querySelectorAll('#subject .regions tbody th[scope=row]').length") == 2
+    assert page.complaints() == []
+    made.figures.regions.left_out = True
+    page.open(made_up.page(tmp_path / "report.html", made_up.report(made)), "#sub-00003")
+    assert "neuroflow export regions has them" in page.text("#subject")
+
+
+def test_progress_says_of_what(page: Page, small: Path) -> None:
+    page.open(small)
+    assert page.text("#pipelines .done") == "300 of 300 sessions that can be run (100 %)"
+
+
+def test_what_is_out_of_date_says_why_and_what_is_invalid_is_shown(page: Page, tmp_path: Path) -> None:
+    made = made_up.cohort(3)
+    made.add_session("00004", status=SessionStatus.INVALID)
+    made.add_session("00005", status=SessionStatus.EXCLUDED)
+    why = "waits for bids_conversion of sub-00001/ses-01"
+    judgement = {1: {"qsiprep": Verdict(Kind.COMING, why, None)}}
+    page.open(made_up.page(tmp_path / "report.html", made_up.report(made, judgement=judgement)))
+    assert page.rows()[0][1:5] == ["completed", "out of date", "completed", "completed"]
+    assert page.text("#pipelines tbody tr:nth-child(2) .done") == "2 of 3 subjects that can be run (66 %)"
+    assert page.text("#attention li") == "1 session is invalid: show it"
+    page.click("#show-invalid")
+    assert page.text("#shown") == "1 of 5 sessions, invalid"
+    assert [row[0] for row in page.rows()] == ["sub-00004ses-01"]
+    page.click("#f-reset")
+    assert page.text("#shown") == "All 5 sessions"
+    page.js("location.hash = '#sub-00001'")
+    page.wait("return document.querySelector('#subject').open")
+    assert why in page.text("#subject table")
+    assert "MiB" in page.text("#subject table")
+    assert page.js("return [...document.querySelectorAll('#subject .buttons button')].map(one => one.disabled)") == [
+        *(True, False, False)
+    ]
+    assert "(3 attempts, too few for quantiles)" in page.text("#usage")
 
 
 def test_in_the_sandbox_of_a_viewer_links_work_too(page: Page, small: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,18 @@ class TestData:
         assert data["texts"][data["runs"]["status"][place]] == "failed"
         assert data["texts"][data["runs"]["signature"][place]] == made_up.SIGNATURE
         assert data["failures"][0]["examples"] == [data["runs"]["id"][place]]
+
+    def test_a_run_took_as_long_as_its_last_attempt_to_the_second(self) -> None:
+        made = made_up.cohort(1)
+        start = made.attempts[0].started_at
+        assert start is not None
+        made.attempts[0] = replace(
+            made.attempts[0],
+            started_at=start.replace(microsecond=900_000),
+            ended_at=start + timedelta(seconds=20, microseconds=100_000),
+        )
+        data = self.data(made)
+        assert (data["attempts"]["took"][0], data["runs"]["took"][0]) == (19, 19)
 
     def test_a_text_is_written_once(self) -> None:
         texts = Texts()

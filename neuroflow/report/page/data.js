@@ -17,6 +17,7 @@ const subjectName = (subject) => `sub-${DATA.subjects[subject]}`;
 const subjectHash = (subject) => `#sub-${encodeURIComponent(DATA.subjects[subject])}`;
 const sessionName = (index) => `ses-${SESSIONS.label[index]}`;
 const stateAt = (column, index) => STATES[SESSIONS.states[column][index]];
+const reasonAt = (column, index) => text(SESSIONS.reasons[column][index] || 0);
 const runAt = (column, index) => SESSIONS.runs[column][index];
 function lastChange(index) {
   let last = null;
@@ -52,5 +53,4 @@ function grouped(keys) {
 const attemptsByRun = later(() => grouped(ATTEMPTS.run));
 const runsBySubject = later(() => grouped(RUNS.subject));
 const attemptsOf = (place) => attemptsByRun().get(place) || [];
-const minutesOf = (columns, row) =>
-  columns.started[row] === null || columns.ended[row] === null ? null : Math.max(columns.ended[row] - columns.started[row], 0) / 60;
+const minutesOf = (columns, row) => (columns.took[row] === null ? null : columns.took[row] / 60);

@@ -45,9 +45,9 @@ function duration(minutes) {
   const hours = minutes / 60;
   return hours < 72 ? `${hours.toFixed(1).replace(/\.0$/, "")} h` : `${(hours / 24).toFixed(1).replace(/\.0$/, "")} d`;
 }
-function memory(megabytes) {
-  if (megabytes === null || megabytes === undefined) return "";
-  return megabytes < 1000 ? `${Math.round(megabytes)} MB` : `${(megabytes / 1000).toFixed(1).replace(/\.0$/, "")} GB`;
+function memory(mebibytes) {
+  if (mebibytes === null || mebibytes === undefined) return "";
+  return `${number(Math.round(mebibytes))} MiB`;
 }
 function figure(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "";
@@ -55,6 +55,7 @@ function figure(value) {
   if (value !== 0 && (size < 0.001 || size >= 1e6)) return value.toExponential(2);
   return String(Number(value.toPrecision(4)));
 }
+const FEWEST = 5; // of fewer values there are no quantiles worth the name; usage.py has it too
 function quantile(sorted, share) {
   const place = share * (sorted.length - 1);
   const below = Math.floor(place);

@@ -2,14 +2,15 @@
 const FAR = 3.5; // robust z: Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993
 const SHOWN_FAR = 4;
 
-const figureKinds = later(() => DATA.figures.kinds.map((kind) => {
+function distributed(kind) {
   const sorted = [...kind.values].sort((one, other) => one - other);
   const median = quantile(sorted, 0.5);
   const spread = quantile(kind.values.map((value) => Math.abs(value - median)).sort((one, other) => one - other), 0.5);
   const far = spread === 0 || sorted.length < 8 ? [] : kind.values.map((value, row) => ({ session: kind.sessions[row], value, z: (0.6745 * (value - median)) / spread }))
     .filter((one) => Math.abs(one.z) > FAR).sort((one, other) => Math.abs(other.z) - Math.abs(one.z));
   return { ...kind, sorted, median, first: quantile(sorted, 0.25), third: quantile(sorted, 0.75), far, bySession: new Map(kind.sessions.map((session, row) => [session, kind.values[row]])) };
-}));
+}
+const figureKinds = later(() => DATA.figures.kinds.map(distributed));
 const withUnit = (kind, value) => `${figure(value)}${kind.unit ? ` ${kind.unit}` : ""}`;
 
 function spread(kind, width, marked = []) {
@@ -25,7 +26,7 @@ function spread(kind, width, marked = []) {
   return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
     heights.map((here, index) => here ? svg("rect", { class: "hist", x: 4 + index * wide, width: wide - 0.6, y: 22 - Math.max((here / most) * 20, 1.2), height: Math.max((here / most) * 20, 1.2) }) : null),
     svg("line", { class: "whisker", x1: x(low), x2: x(high), y1: 26, y2: 26 }),
-    svg("rect", { class: "box", x: x(kind.first), width: Math.max(x(kind.third) - x(kind.first), 2), y: 23.5, height: 5 }),
+    kind.sorted.length < FEWEST ? null : svg("rect", { class: "box", x: x(kind.first), width: Math.max(x(kind.third) - x(kind.first), 2), y: 23.5, height: 5 }),
     marked.map((value) => svg("circle", { class: "dot", cx: x(value), cy: 20, r: 4.5 })));
 }
 
@@ -45,7 +46,7 @@ function drawFigures() {
     el("th", { scope: "row" }, kind.label, el("span", { class: "unseen" }, ","), " ", el("span", { class: "soft" }, kind.pipeline)),
     el("td", { class: "number" }, number(kind.sorted.length)),
     el("td", { class: "number" }, withUnit(kind, kind.median)),
-    el("td", { class: "number" }, `${figure(kind.first)} – ${figure(kind.third)}`),
+    el("td", { class: "number" }, kind.sorted.length < FEWEST ? `too few (${kind.sorted.length})` : `${figure(kind.first)} – ${figure(kind.third)}`),
     el("td", { class: "number" }, `${figure(kind.sorted[0])} – ${figure(kind.sorted[kind.sorted.length - 1])}`),
     el("td", {}, spread(kind, 150)),
     el("td", {}, kind.far.length ? [kind.far.slice(0, SHOWN_FAR).map((one, position) => [position ? ", " : "",

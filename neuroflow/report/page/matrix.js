@@ -4,7 +4,7 @@ const MOST_PRINTED = 3000;
 const COLUMN_COUNT = PIPELINES.length + 2;
 const collator = new Intl.Collator("en", { numeric: true });
 const matrix = { order: [], sort: { column: 0, down: false }, active: { row: 0, column: 0 }, rows: new Map(), printing: false };
-const filters = { text: "", state: "", pipeline: "", signature: "" };
+const filters = { text: "", state: "", pipeline: "", signature: "", status: "" };
 let matrixBox;
 let matrixBody;
 let spaceAbove;
@@ -58,7 +58,7 @@ function buildMatrix() {
 function buildFilters() {
   const option = (value, words) => el("option", { value }, words);
   const present = DATA.states.filter((state) => SESSIONS.states.some((column) => column.includes(state.letter)));
-  const on = (key, read) => (event) => { filters[key] = read(event.target); filters.signature = ""; syncFilters(); refresh(); };
+  const on = (key, read) => (event) => { filters[key] = read(event.target); filters.signature = filters.status = ""; syncFilters(); refresh(); };
   byId("filters").append(
     el("label", {}, "Search", el("input", { type: "search", id: "f-text", placeholder: "sub-01, ses-02 …", autocomplete: "off",
       spellcheck: "false", oninput: on("text", (target) => target.value) })),
@@ -81,7 +81,7 @@ function syncFilters() {
 }
 
 function showInMatrix(wanted, move = true) {
-  Object.assign(filters, { text: "", state: "", pipeline: "", signature: "" }, wanted);
+  Object.assign(filters, { text: "", state: "", pipeline: "", signature: "", status: "" }, wanted);
   syncFilters();
   refresh();
   if (move) {
@@ -97,10 +97,12 @@ function buildLegend() {
 
 function matches(index, words, columns) {
   if (words.length && !words.every((word) => haystacks()[index].includes(word))) return false;
+  if (filters.status && SESSIONS.status[index] !== filters.status) return false;
   if (filters.signature) {
     return columns.some((column) => {
       const place = runAt(column, index);
-      return place >= 0 && text(RUNS.signature[place]) === filters.signature && SESSIONS.states[column][index] === "F";
+      return place >= 0 && text(RUNS.signature[place]) === filters.signature && text(RUNS.status[place]) === "failed"
+        && !"DS".includes(SESSIONS.states[column][index]);
     });
   }
   return !filters.state || columns.some((column) => SESSIONS.states[column][index] === filters.state);
@@ -118,7 +120,7 @@ function refresh() {
   matrix.rows.clear();
   matrixBox.scrollTop = 0;
   matrix.table.setAttribute("aria-rowcount", order.length + 1);
-  const chosen = filters.signature ? `, with the failure ${filters.signature}` : "";
+  const chosen = filters.signature ? `, with the failure ${filters.signature}` : filters.status === "i" ? ", invalid" : "";
   byId("shown").textContent = order.length === SESSION_COUNT
     ? `All ${plural(SESSION_COUNT, "session")}` : `${number(order.length)} of ${plural(SESSION_COUNT, "session")}${chosen}`;
   drawRows();
@@ -149,9 +151,10 @@ function rowFor(position) {
   const cells = PIPELINES.map((pipeline, column) => {
     const state = stateAt(column, index);
     const place = runAt(column, index);
+    const title = `${state.word}: ${reasonAt(column, index) || state.about}`;
     const content = place < 0
-      ? el("span", { class: `cell st-${state.name}`, title: `${state.word}: ${state.about}`, tabindex: -1 })
-      : el("a", { class: `cell st-${state.name}`, title: `${state.word}: ${state.about}`, href: `#run-${RUNS.id[place]}`, tabindex: -1 });
+      ? el("span", { class: `cell st-${state.name}`, title, tabindex: -1 })
+      : el("a", { class: `cell st-${state.name}`, title, href: `#run-${RUNS.id[place]}`, tabindex: -1 });
     content.append(icon(state.name), el("span", { class: "word" }, state.word));
     if (place >= 0) content.append(el("span", { class: "unseen" }, `, ${pipeline.name} of ${scopeWords(subject, index)}`));
     return el("td", { "aria-colindex": column + 2 }, content);

@@ -10,10 +10,10 @@ function drawOverview() {
   for (let index = 0; index < SESSION_COUNT; index += 1) {
     const letters = SESSIONS.states.map((column) => column[index]);
     if (letters.length && letters.every((letter) => letter === "C")) done += 1;
-    else if (letters.includes("F") || letters.includes("I")) stuck += 1;
-    else if (letters.some((letter) => "RQPTD".includes(letter))) working += 1;
+    else if (letters.includes("F") || SESSIONS.status[index] === "i") stuck += 1;
+    else if (letters.some((letter) => "RQPTDO".includes(letter))) working += 1;
   }
-  const share = SESSION_COUNT ? ` (${Math.floor((100 * done) / SESSION_COUNT)} %)` : "";
+  const share = SESSION_COUNT ? ` (${Math.floor((100 * done) / SESSION_COUNT)} % of all)` : "";
   byId("tiles").append(
     tile(number(DATA.subjects.length), DATA.subjects.length === 1 ? "subject" : "subjects"),
     tile(number(SESSION_COUNT), SESSION_COUNT === 1 ? "session" : "sessions"),
@@ -23,6 +23,13 @@ function drawOverview() {
   );
   byId("pipelines").append(progressTable());
   byId("attention").append(...attention());
+}
+
+// Done is what came through over the present inputs; sessions that are invalid or excluded are nothing to do.
+function doneOf(pipeline) {
+  const done = pipeline.counts.C || 0;
+  if (!pipeline.total) return "";
+  return `${number(done)} of ${plural(pipeline.total, pipeline.level)} that can be run (${Math.floor((100 * done) / pipeline.total)} %)`;
 }
 
 function progressTable() {
@@ -43,7 +50,7 @@ function progressTable() {
       el("th", { scope: "row" }, pipeline.name,
         el("span", { class: "title" }, `${pipeline.title}; runs by ${pipeline.level}`),
         pipeline.held && el("p", { class: "held any" }, `Held: ${pipeline.held}`)),
-      el("td", {}, bar, el("p", { class: "done" }, total ? `${Math.floor((100 * (pipeline.counts.C || 0)) / total)} % completed` : "")),
+      el("td", {}, bar, el("p", { class: "done" }, doneOf(pipeline))),
       el("td", {}, el("div", { class: "counts" }, buttons)));
   });
   return el("table", { class: "progress" },
@@ -56,11 +63,16 @@ function attention() {
   const waiting = DATA.failures.filter((group) => group.waiting);
   const runs = waiting.reduce((sum, group) => sum + group.waiting, 0);
   const held = PIPELINES.filter((pipeline) => pipeline.held);
-  if (!runs && !held.length) return [];
+  const invalid = SESSIONS.status.filter((status) => status === "i").length;
+  if (!runs && !held.length && !invalid) return [];
   const items = held.map((pipeline) => el("li", { class: "any" }, el("strong", {}, pipeline.name), ` is held: ${pipeline.held}`));
   if (runs) {
     items.push(el("li", {}, el("strong", {}, plural(runs, "run")), " failed for good, ",
       waiting.length === 1 ? "all in one way. " : `in ${waiting.length} ways. `, el("a", { href: "#failures" }, "See why")));
+  }
+  if (invalid) {
+    items.push(el("li", {}, el("strong", {}, plural(invalid, "session")), invalid === 1 ? " is invalid: " : " are invalid: ",
+      el("button", { type: "button", class: "plain", id: "show-invalid", onclick: () => showInMatrix({ status: "i" }) }, invalid === 1 ? "show it" : "show them")));
   }
   return [el("div", { class: "card" }, el("h3", {}, "What needs a person"), el("ul", {}, items))];
 }

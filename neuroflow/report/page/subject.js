@@ -14,15 +14,16 @@ function sessionTable(index) {
     const known = place >= 0;
     const tries = known ? attemptsOf(place) : [];
     const rss = tries.length ? ATTEMPTS.rss[tries[tries.length - 1]] : null;
-    return el("tr", {}, el("th", { scope: "row" }, pipeline.name), el("td", {}, stateTag(stateAt(column, index))),
-      el("td", {}, known ? el("a", { href: `#run-${RUNS.id[place]}` }, `run ${RUNS.id[place]}`) : ""),
+    return el("tr", {}, el("th", { scope: "row" }, pipeline.name), el("td", { class: "any" }, stateTag(stateAt(column, index)),
+        reasonAt(column, index) ? el("div", { class: "soft" }, reasonAt(column, index)) : null),
+      el("td", { class: "at" }, known ? el("a", { href: `#run-${RUNS.id[place]}` }, `run ${RUNS.id[place]}`) : ""),
       el("td", { class: "number" }, known ? duration(minutesOf(RUNS, place)) : ""), el("td", { class: "number" }, memory(rss)),
       el("td", { class: "at" }, known ? moment(RUNS.ended[place]) : ""), el("td", { class: "any" }, linkList(linksOf(place))));
   });
   const reason = text(SESSIONS.reason[index]);
   return [el("h3", {}, sessionName(index)), SESSIONS.status[index] !== "r" && reason ? el("p", { class: "soft any" }, reason) : null,
     scroller(`Pipelines of ${sessionName(index)}`, el("table", {}, el("caption", { class: "unseen" }, `Pipelines of ${sessionName(index)}`),
-      el("thead", {}, el("tr", {}, ["Pipeline", "State", "Run", "Took", "Memory", "Ended (UTC)", "Reports"].map((word, place) =>
+      el("thead", {}, el("tr", {}, ["Pipeline", "State", "Run", "Last attempt took", "Memory", "Ended (UTC)", "Reports"].map((word, place) =>
         el("th", { scope: "col", class: place === 3 || place === 4 ? "number" : null }, word)))), el("tbody", {}, rows)))];
 }
 
@@ -80,7 +81,7 @@ function showSubject(subject, runId) {
   dialog.replaceChildren(
     el("div", { class: "head" }, el("h2", { id: "subject-name", tabindex: -1 }, subjectName(subject)),
       el("div", { class: "buttons" }, move(-1), move(1), el("button", { type: "button", onclick: () => dialog.close() }, "Close"))),
-    el("div", { class: "body" }, sessions.map(sessionTable), figureTable(sessions), el("h3", {}, "Runs, the newest first"),
+    el("div", { class: "body" }, sessions.map(sessionTable), figureTable(sessions), regionSections(sessions), el("h3", {}, "Runs, the newest first"),
       runs.map((place) => runDetails(place, RUNS.id[place] === runId))));
   document.body.classList.add("subject-open");
   if (!dialog.open) dialog.showModal();

@@ -13,15 +13,18 @@ function drawDistribution(one, words, say) {
       one.bins.map((count, index) => count ? svg("rect", { class: "hist", x: 1 + index * wide, width: Math.max(wide - 0.8, 0.8),
         y: 12 + HIST - Math.max((count / most) * HIST, 1.5), height: Math.max((count / most) * HIST, 1.5) }) : null),
       svg("line", { class: "zero", x1: 0, x2: width, y1: 12 + HIST, y2: 12 + HIST }),
-      svg("line", { class: "whisker", x1: x(low), x2: x(high), y1: HIST + 20, y2: HIST + 20 }),
-      svg("rect", { class: "box", x: x(first), width: Math.max(x(third) - x(first), 2.5), y: HIST + 16, height: 8 }),
-      svg("rect", { class: "median", x: x(median) - 1, width: 2, y: HIST + 16, height: 8 }),
+      one.values.length ? null : [svg("line", { class: "whisker", x1: x(low), x2: x(high), y1: HIST + 20, y2: HIST + 20 }),
+        svg("rect", { class: "box", x: x(first), width: Math.max(x(third) - x(first), 2.5), y: HIST + 16, height: 8 }),
+        svg("rect", { class: "median", x: x(median) - 1, width: 2, y: HIST + 16, height: 8 })],
       svg("line", { class: "request", x1: asked, x2: asked, y1: 2, y2: HIST + 26 }),
       svg("text", { x: 0, y: height - 3 }, "0"),
       svg("text", { x: asked, y: height - 3, "text-anchor": asked > width - 60 ? "end" : "middle" }, `asks ${say(one.request)}`));
   };
 }
+const few = (values, say) => `${values.map(say).join(", ")} (${values.length} ${values.length === 1 ? "attempt" : "attempts"}, too few for quantiles)`;
+
 function summary(one, say) {
+  if (one.values.length) return `${few(one.values, say)}, asked for ${say(one.request)}`;
   const [, , median, , high, top] = one.quantiles;
   return `median ${say(median)}, 95 % below ${say(high)}, most ${say(top)}, asked for ${say(one.request)}, ${plural(one.count, "attempt")}`;
 }
@@ -32,7 +35,8 @@ function distributionFigure(one, words, say) {
   const [, , median, , high, top] = one.quantiles;
   const share = (100 * high) / one.request;
   const used = share < 1 ? "less than 1" : Math.round(share);
-  const shape = el("figure", {}, box, el("figcaption", {}, el("span", { class: "what" }, `${words}: `), "median ", el("strong", {}, say(median)), `, 95 % below ${say(high)} (${used} % of what is asked for), most ${say(top)}`));
+  const told = one.values.length ? few(one.values, say) : ["median ", el("strong", {}, say(median)), `, 95 % below ${say(high)} (${used} % of what is asked for), most ${say(top)}`];
+  const shape = el("figure", {}, box, el("figcaption", {}, el("span", { class: "what" }, `${words}: `), told));
   requestAnimationFrame(() => plot(box, drawDistribution(one, words, say)));
   return shape;
 }
