@@ -74,7 +74,7 @@ def discover(services: Services) -> tuple[ScanOutcome, tuple[str, ...]]:
     report = scanner.scan(services.state.known_sessions())
     outcome = services.state.record_scan(report.found, settle_minutes=config.discovery.settle_minutes)
     services.state.set_value(SCAN_KEY, {"found": outcome.found, "problems": list(report.problems[:50])})
-    if outcome.changed:  # results of their former files are out of date from now on
+    if outcome.new or outcome.changed:  # results over their former files, or without them, are out of date from now on
         look_for_out_of_date(services)
     for problem in report.problems:
         log.warning("scan.problem", problem=problem)

@@ -144,7 +144,7 @@ class TestFirstSteps:
             end_run(state, open_run(state, add_session(state)).id, success=False)
         assert run().stdout.splitlines()[-2:] == [
             f"Configuration: {installation.config}",
-            "1 sessions; runs: 0 completed, 0 at work, 1 failed. Next: neuroflow status",
+            "runs: 0 completed, 0 at work, 1 failed; 1 session. Next: neuroflow status",
         ]
 
     def test_a_file_that_is_no_database(self, nowhere: Path) -> None:
