@@ -82,8 +82,12 @@ class Screen:
             if lines:
                 yield Text(f"\n{title}", "bold")
                 yield self._section(lines)
-        if status.get("runs") is not None:
+        only_cells = status.get("cells") is not None and not status.get("runs")
+        if status.get("runs") is not None and not only_cells:
             yield from self._runs(status["runs"], status["runs_total"])
+        if status.get("cells") is not None:
+            yield Text("\nwithout a run, or out of date (--limit, --tsv and --json list more):", "bold")
+            yield Text("\n".join(map(_cell, status["cells"])) or "  none")
 
     def _headline(self, status: Mapping[str, Any]) -> str:
         at = moment_of(status["at"])
@@ -216,7 +220,13 @@ def _wanted(wanted: Mapping[str, Any]) -> str:
 
 def _run_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
     changed = f"{moment_of(run['changed_at']):%Y-%m-%d %H:%M}"
-    return tuple(_text(cell) for cell in (run["run"], run["scope"], run["pipeline"], run["standing"], changed))
+    standing = f"{run['standing']}, out of date" if run.get("out_of_date") else run["standing"]
+    return tuple(_text(cell) for cell in (run["run"], run["scope"], run["pipeline"], standing, changed))
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    run = "" if cell["run"] is None else f" (run {cell['run']})"
+    return f"  {_text(cell['pipeline'])} of {_text(cell['scope'])}: {str(cell['status']).replace('_', ' ')}{run}"
 
 
 def _text(value: object) -> str:

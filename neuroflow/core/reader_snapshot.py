@@ -10,43 +10,41 @@ from neuroflow.domain import Level, RunRecord, RunStatus, SessionRecord, Session
 from neuroflow.domain.overview import RunFilter
 
 
-def read_few(reader: Reader, wanted: RunFilter, *, most: int, now: datetime) -> Snapshot | None:
-    """Return the sessions and runs of the subjects that are asked for, None for more subjects than `most`.
-
-    Runs have what a plan is made of: without images, metrics, requests, times and messages.
-    """
-    ids = _subject_ids(reader, wanted, most=most + 1)
-    if len(ids) > most:
-        return None
-    marks = ", ".join("?" * len(ids)) or "NULL"
-    sessions = reader.rows(
-        "SELECT e.id, e.subject_id, s.label, e.label, e.path, e.status, e.status_reason, e.fingerprint "
-        f"FROM sessions e JOIN subjects s ON s.id = e.subject_id WHERE e.subject_id IN ({marks})",
-        *ids,
-    )
-    runs = reader.rows(
-        "SELECT r.id, r.pipeline, r.level, r.scope, r.subject_id, r.session_id, s.label, e.label, r.inputs_key, "
-        "r.status, r.reason, r.superseded FROM pipeline_runs r JOIN subjects s ON s.id = r.subject_id "
-        f"LEFT JOIN sessions e ON e.id = r.session_id WHERE r.subject_id IN ({marks})",
-        *ids,
-    )
-    return Snapshot(now, tuple(_session(row, now) for row in sessions), tuple(_run(row, now) for row in runs))
-
-
-def _subject_ids(reader: Reader, wanted: RunFilter, *, most: int) -> list[int]:
-    texts, values = ["1 = 1"], list[object]()
+def subject_ids(reader: Reader, wanted: RunFilter, *, after: int = 0, most: int) -> list[int]:
+    """Return the next subjects, by id, that are asked for."""
+    texts, values = ["e.subject_id > ?"], list[object]([after])
     if wanted.subjects:
         texts.append(f"e.subject_id IN (SELECT id FROM subjects WHERE label IN ({_marks(wanted.subjects)}))")
         values += wanted.subjects
     if wanted.sessions:
         texts.append(f"e.label IN ({_marks(wanted.sessions)})")
         values += wanted.sessions
-    query = f"SELECT DISTINCT e.subject_id FROM sessions e WHERE {' AND '.join(texts)} LIMIT ?"
+    where = " AND ".join(texts)
+    query = f"SELECT DISTINCT e.subject_id FROM sessions e WHERE {where} ORDER BY e.subject_id LIMIT ?"
     return [int(row[0]) for row in reader.rows(query, *values, most)]
 
 
+def read_subjects(reader: Reader, ids: Sequence[int], *, now: datetime) -> Snapshot:
+    """Return the sessions and runs of some subjects.
+
+    Runs have what a plan is made of: without images, metrics, requests, times and messages.
+    """
+    sessions = reader.rows(
+        "SELECT e.id, e.subject_id, s.label, e.label, e.path, e.status, e.status_reason, e.fingerprint "
+        f"FROM sessions e JOIN subjects s ON s.id = e.subject_id WHERE e.subject_id IN ({_marks(ids)})",
+        *ids,
+    )
+    runs = reader.rows(
+        "SELECT r.id, r.pipeline, r.level, r.scope, r.subject_id, r.session_id, s.label, e.label, r.inputs_key, "
+        "r.status, r.reason, r.superseded FROM pipeline_runs r JOIN subjects s ON s.id = r.subject_id "
+        f"LEFT JOIN sessions e ON e.id = r.session_id WHERE r.subject_id IN ({_marks(ids)})",
+        *ids,
+    )
+    return Snapshot(now, tuple(_session(row, now) for row in sessions), tuple(_run(row, now) for row in runs))
+
+
 def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
+    return ", ".join("?" * len(values)) or "NULL"
 
 
 def _session(row: tuple[object, ...], now: datetime) -> SessionRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from neuroflow.orchestrator.keys import (
 from neuroflow.orchestrator.registry import get_registry
 from neuroflow.orchestrator.waits import groups_of
 from neuroflow.views.status_images import ChangedImage, changed_images
-from neuroflow.views.status_out_of_date import OutOfDateCounts, out_of_date_counts
+from neuroflow.views.status_out_of_date import MOST_SUBJECTS, OutOfDateCounts, out_of_date_counts, places_of_few
 from neuroflow.views.status_pace import DURATIONS, HISTORY, Pace, TimeLeft, Work, pace_of, together
 from neuroflow.views.status_services import ServicesHealth, poll_is_late, services_health
 
@@ -209,7 +209,7 @@ class _Look:
             services=services,
             workers_outdated=outdated,
             wanted=wanted,
-            runs=tuple(overview.runs(limit=self.question.limit)) if lists else None,
+            runs=self._runs(overview) if lists else None,
             runs_total=overview.count_runs() if lists else None,
         )
 
@@ -252,6 +252,20 @@ class _Look:
                 )
             )
         return tuple(found)
+
+    def _runs(self, overview: Overview) -> tuple[RunLine, ...]:
+        """Return the runs that match, and whether they are out of date, where they are of few subjects."""
+        found = tuple(overview.runs(limit=self.question.limit))
+        subjects = tuple(sorted({one.subject for one in found if one.standing is Standing.DONE}))
+        if not 0 < len(subjects) <= MOST_SUBJECTS:
+            return found
+        of_these = RunFilter(subjects=subjects)
+        places = places_of_few(self.reader, get_registry(self.config), of_these, now=self.now) or ()
+        old = {(one.pipeline, one.scope) for one in places}
+        return tuple(
+            replace(one, out_of_date=(one.pipeline, one.scope) in old) if one.standing is Standing.DONE else one
+            for one in found
+        )
 
     def _pace(self, overview: Overview, pipeline: Pipeline, hours: list[HourCount], work: Work) -> Pace:
         own = [one for one in hours if one.pipeline == pipeline.name]

@@ -104,7 +104,7 @@ def _filter(wanted: RunFilter) -> dict[str, Any]:
         "subjects": wanted.subjects,
         "sessions": wanted.sessions,
         "pipelines": wanted.pipelines,
-        "status": wanted.standings,
+        "status": [*wanted.standings, *wanted.words],
         "since": wanted.since,
     }
 
