@@ -15,15 +15,19 @@ def fitted(text: str, *, width: int, lines: int = 2) -> list[str]:
     One that is too long loses the middle of its paths first, then its beginning.
     """
     width = max(width, _LEAST_WIDTH)
-    whole = textwrap.wrap(text, width)
+    whole = _wrap(text, width)
     if len(whole) <= lines:
         return whole
     shorter = _PATH.sub(_without_middle, text)
-    found = textwrap.wrap(shorter, width)
+    found = _wrap(shorter, width)
     if len(found) <= lines:
         return found
-    first, *rest = textwrap.wrap(shorter, width - 2)[-lines:]
+    first, *rest = _wrap(shorter, width - 2)[-lines:]
     return [f"… {first}", *rest]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)  # paths have hyphens, and are copied
 
 
 def _without_middle(path: re.Match[str]) -> str:
