@@ -71,7 +71,7 @@ def out_of_date_lines(status: Mapping[str, Any], *, now: datetime) -> Iterator[L
 
 def _sessions(name: str, count: int) -> str:
     # Their runs still count as done: that is easily overlooked.
-    hint = f" (`neuroflow session list --status {name}`)" if name == "invalid" and count else ""
+    hint = " (`neuroflow session list --status invalid`)" if name == "invalid" and count else ""
     return f"{count} {name}{hint}"
 
 

@@ -130,8 +130,8 @@ class Screen:
             [
                 Counted(
                     one["count"],
-                    f"{'run' if one['count'] == 1 else 'the latest is run'} {one['newest_run']}, "
-                    f"{_text(one['scope'])}: {_text(one['pipeline'])} {_text(one['failure'] or 'refused')}:",
+                    f"({'run' if one['count'] == 1 else 'the latest is run'} {one['newest_run']}, "
+                    f"{_text(one['scope'])}) {_text(one['pipeline'])} {_text(one['failure'] or 'refused')}:",
                     message=_text(one["reason"]),
                 )
                 for one in status["failed"]["groups"]

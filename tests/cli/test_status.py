@@ -336,7 +336,7 @@ class TestScreen:
 
     def test_a_failure_on_a_narrow_terminal_says_which_run_and_keeps_the_end_of_its_message(self, filled: Site) -> None:
         filled.state.update_pipeline_run(3, error_message=LONG)
-        for arguments, head in (((), "run 3, sub-02/ses-a: bids_conversion"), (("--failed",), "3    sub-02/ses-a")):
+        for arguments, head in (((), "(run 3, sub-02/ses-a) bids_conversion"), (("--failed",), "3    sub-02/ses-a")):
             console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
             for part in screen_on(console, now=datetime.now(UTC)).parts(filled.json(*arguments)):
                 console.print(part)
