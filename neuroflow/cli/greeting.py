@@ -9,6 +9,8 @@ import click
 from neuroflow.errors import ConfigError, NeuroflowError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from neuroflow.cli.context import AppContext
     from neuroflow.config import NeuroflowConfig
 
@@ -52,9 +54,19 @@ def _next_step_of(config: NeuroflowConfig) -> list[str]:
         return [file, "The database is not there, has no tables, or doesn't answer. Next: neuroflow db upgrade"]
     if not sessions:
         return [file, "No session is known yet. Next: neuroflow scan"]
-    at_work = sum(runs.get(status, 0) for status in _AT_WORK)
-    return [
-        file,
-        f"{sum(sessions.values())} sessions; runs: {runs.get('completed', 0)} completed, {at_work} at work, "
-        f"{runs.get('failed', 0)} failed. Next: neuroflow status",
-    ]
+    return [file, f"{_runs(runs)}; {_sessions(sessions)}. Next: neuroflow status"]
+
+
+def _runs(counts: Mapping[str, int]) -> str:
+    waiting = counts.get("pending", 0)
+    retrying = counts.get("retry_wait", 0)
+    at_work = sum(counts.get(status, 0) for status in _AT_WORK)
+    text = f"runs: {counts.get('completed', 0)} completed, {at_work} at work, {counts.get('failed', 0)} failed"
+    return text + (f", {retrying} retrying" if retrying else "") + (f", {waiting} waiting" if waiting else "")
+
+
+def _sessions(counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    text = "1 session" if total == 1 else f"{total} sessions"
+    invalid = counts.get("invalid", 0)
+    return text + (f", {invalid} invalid (`neuroflow session list --status invalid`)" if invalid else "")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from neuroflow.cli.status_filters import Asked
     from neuroflow.config import NeuroflowConfig
+    from neuroflow.domain.overview import RunFilter
 
 _SCREEN_RUNS = 20
 _WATCH_SECONDS = "2"
@@ -120,11 +121,27 @@ class _Source:
         lists_runs = wanted.lists_runs or self.limit is not None
         limit = _SCREEN_RUNS if self.limit is None and self.for_people else self.limit
         try:
-            return document(read_status(config, Question(wanted, lists_runs, limit))), ""
+            found = document(read_status(config, Question(wanted, lists_runs, limit)))
+            return (found | _cells(config, wanted, limit) if wanted.words else found), ""
         except StateError as error:
             if lists_runs:
                 raise
             return _snapshot_instead(config, error)
+
+
+def _cells(config: NeuroflowConfig, wanted: RunFilter, limit: int | None) -> dict[str, Any]:
+    """Return the subjects and sessions that have no run, or whose results are out of date, where that is asked for."""
+    from dataclasses import replace
+    from itertools import islice
+
+    from neuroflow.views.status_cells import each_cell
+
+    cells = each_cell(config, replace(wanted, standings=()))
+    found = [
+        {"pipeline": one.pipeline, "scope": one.scope, "status": one.status, "run": one.run and one.run.run}
+        for one in islice(cells, limit)
+    ]
+    return {"cells": found}
 
 
 def _snapshot_instead(config: NeuroflowConfig, error: Exception) -> tuple[dict[str, Any], str]:

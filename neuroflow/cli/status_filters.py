@@ -9,7 +9,7 @@ from datetime import datetime
 
 import click
 
-from neuroflow.domain.overview import RunFilter, Standing
+from neuroflow.domain.overview import CellWord, RunFilter, Standing
 
 # The words of `neuroflow runs list`, where they differ.
 _OTHER_WORDS = {
@@ -37,13 +37,15 @@ class Asked:
         Raises:
             click.BadParameter: for a word that nobody knows.
         """
-        standings = [_standing(word) for word in self.standings]
+        found = [_standing(word) for word in self.standings]
+        standings = [one for one in found if isinstance(one, Standing)]
         return RunFilter(
             subjects=_once(self.subjects),
             sessions=_once(self.sessions),
             pipelines=_once(self.pipelines),
             standings=tuple(dict.fromkeys([*standings, *([Standing.FAILED] if self.failed else [])])),
             since=self.since,
+            words=tuple(dict.fromkeys(one for one in found if isinstance(one, CellWord))),
         )
 
 
@@ -51,14 +53,16 @@ def _once(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _standing(word: str) -> Standing:
+def _standing(word: str) -> Standing | CellWord:
     lower = word.lower()
+    if lower in [*CellWord]:
+        return CellWord(lower)
     if lower in _OTHER_WORDS:
         return _OTHER_WORDS[lower]
     try:
         return Standing(lower)
     except ValueError:
-        near = difflib.get_close_matches(lower, [*Standing, *_OTHER_WORDS], n=1)
+        near = difflib.get_close_matches(lower, [*Standing, *CellWord, *_OTHER_WORDS], n=1)
         guess = f" Did you mean '{near[0]}'?" if near else ""
-        message = f"{word!r} is no status.{guess} There are: {', '.join(Standing)}"
+        message = f"{word!r} is no status.{guess} There are: {', '.join([*Standing, *CellWord])}"
         raise click.BadParameter(message, param_hint="'--status'") from None

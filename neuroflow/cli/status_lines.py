@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from neuroflow.cli.output import escaped, one_line, when
-from neuroflow.cli.status_words import age, moment_of
+from neuroflow.cli.status_words import age, counted, moment_of
 
 OUTDATED = (
     "the workers were started with another configuration: send `neuroflow up` SIGHUP or restart it (or worker and beat)"
@@ -26,7 +26,7 @@ class Line:
 
 def service_lines(status: Mapping[str, Any], *, now: datetime) -> Iterator[Line]:
     """Yield how sessions and services are."""
-    yield Line("\nsessions: " + ", ".join(f"{count} {name}" for name, count in status["sessions"].items()))
+    yield Line("\nsessions: " + ", ".join(_sessions(name, count) for name, count in status["sessions"].items()))
     yield _services(status["services"], now)
     yield _poll(status, now)
     yield Line(_backup(status["last_backup"], now))
@@ -35,7 +35,7 @@ def service_lines(status: Mapping[str, Any], *, now: datetime) -> Iterator[Line]
     if status["undelivered"]:
         yield Line(f"notifications that did not arrive: {status['undelivered']} (`neuroflow notify list`)", "warning")
     if status["slurm"] is not None:
-        yield Line(_slurm(status["slurm"], status["last_poll"]))
+        yield Line(_slurm(status["slurm"], status["last_poll"], now))
 
 
 def notes(status: Mapping[str, Any]) -> Iterator[Line]:
@@ -51,6 +51,28 @@ def notes(status: Mapping[str, Any]) -> Iterator[Line]:
             f"(`neuroflow containers verify {pipeline}`)",
             "warning",
         )
+
+
+def out_of_date_lines(status: Mapping[str, Any], *, now: datetime) -> Iterator[Line]:
+    """Yield which results exist and are not those of the present inputs, as they were last looked for."""
+    rows = [row for row in status["pipelines"] if row.get("out_of_date")]
+    if not rows:
+        return
+    at = status.get("out_of_date_at")
+    seen = "" if at is None or status["filter"]["subjects"] else f" (as of {age(moment_of(at), now)})"
+    yield Line(f"\nout of date, completed over inputs that have changed since{seen}:", "warning")
+    for row in rows:
+        blocked = int(row.get("out_of_date_blocked") or 0)
+        coming = int(row["out_of_date"]) - blocked
+        parts = [f"{coming} to be run again"] if coming else []
+        parts += [f"{blocked} blocked, by what failed or was left out upstream (`neuroflow why`)"] if blocked else []
+        yield Line(f"  {escaped(str(row['pipeline']))}: {', '.join(parts)}", "warning")
+
+
+def _sessions(name: str, count: int) -> str:
+    # Their runs still count as done: that is easily overlooked.
+    hint = " (`neuroflow session list --status invalid`)" if name == "invalid" and count else ""
+    return f"{count} {name}{hint}"
 
 
 def _services(services: Mapping[str, Any], now: datetime) -> Line:
@@ -96,12 +118,15 @@ def _backup(backup: Mapping[str, Any] | None, now: datetime) -> str:
     if backup is None:
         return "last backup: never (`neuroflow db backup`)"
     at = moment_of(backup["at"])
-    rows = f", {backup['rows']} rows" if "rows" in backup else ""
+    rows = f", {counted(backup['rows'], 'row')}" if "rows" in backup else ""
     return f"last backup: {when(at)}, {age(at, now)}{rows}"
 
 
-def _slurm(slurm: Mapping[str, Any], poll: Mapping[str, Any] | None) -> str:
-    interval = f"asked every {poll['interval_seconds']:.0f} s now, " if poll and "interval_seconds" in poll else ""
+def _slurm(slurm: Mapping[str, Any], poll: Mapping[str, Any] | None, now: datetime) -> str:
+    seconds = None if poll is None else poll.get("interval_seconds")
+    interval = ""
+    if poll is not None and seconds is not None and now - moment_of(poll["at"]) < timedelta(seconds=3 * seconds + 60):
+        interval = f"asked every {seconds:.0f} s now, "
     answers = ", ".join(
         f"{_text(row['program'])} {row['calls']} ({row['mean_seconds']:.2f} s)" for row in slurm["programs"]
     )

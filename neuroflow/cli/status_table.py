@@ -14,16 +14,12 @@ if TYPE_CHECKING:
 
 _WIDE, _NARROW = 110, 80  # columns of a terminal
 # For the columns that most sites don't need: shown where there is something in them.
-_OPTIONAL = ("held", "handed over", "cancelled", "closed")
-_SHORT = {
-    "running": "run",
-    "queued": "queue",
-    "waiting": "wait",
-    "handed over": "hand",
-    "to come": "come",
-    "failed": "fail",
-    "cancelled": "cancel",
-}
+_OPTIONAL = ("out of date", "held", "handed over", "cancelled", "closed")
+# In two lines, where a terminal is narrow.
+_FOLDED = {"out of date": "out of\ndate", "handed over": "handed\nover", "to come": "to\ncome"}
+_PERCENT_WIDTH = 5
+_LEAST_NAME = 8
+_COLOURS = {"failed": "red", "out of date": "yellow"}
 
 
 def pipeline_table(rows: Sequence[Mapping[str, Any]], *, width: int, style: BarStyle) -> Table:
@@ -34,31 +30,43 @@ def pipeline_table(rows: Sequence[Mapping[str, Any]], *, width: int, style: BarS
     shown = [row for row in rows if row["enabled"] or row["total"]]
     numbers = [_numbers(row) for row in shown]
     names = [name for name in _names() if name not in _OPTIONAL or any(found[name] for found in numbers)]
-    with_bar, bar_width = width >= _NARROW, 20 if width >= _WIDE else 8
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2 if width >= _WIDE else 1, 0, 0))
-    table.add_column("pipeline", no_wrap=True, overflow="ellipsis")
+    gap, bar_width = (2, 20) if width >= _WIDE else (1, 8)
+    headings = {name: name if width >= _WIDE else _FOLDED.get(name, name) for name in names}
+    widths = {
+        name: max(len(text) for text in (*headings[name].split("\n"), *(str(found[name]) for found in numbers)))
+        for name in names
+    }
+    longest = max((len(_name(row)) for row in shown), default=0)
+    needed = sum(size + gap for size in (longest, bar_width, _PERCENT_WIDTH, *widths.values()))
+    with_bar = width >= max(_NARROW, needed - gap)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+    # Rather a name is cut than a number.
+    numbers_width = sum(size + gap for size in widths.values())
+    most = None if with_bar else max(width - numbers_width, _LEAST_NAME)
+    table.add_column("pipeline", no_wrap=True, overflow="ellipsis", max_width=most)
     if with_bar:
         table.add_column("", no_wrap=True, min_width=bar_width)
-        table.add_column("", no_wrap=True, min_width=5, justify="right")
+        table.add_column("", no_wrap=True, min_width=_PERCENT_WIDTH, justify="right")
     for name in names:
-        heading = name if width >= _WIDE else _SHORT.get(name, name)
-        longest = max([len(heading), *(len(str(found[name])) for found in numbers)])
-        table.add_column(heading, justify="right", no_wrap=True, min_width=longest)
+        table.add_column(headings[name], justify="right", no_wrap=True, min_width=widths[name])
     for row, found in zip(shown, numbers, strict=True):
-        name = escaped(str(row["pipeline"])) + ("" if row["enabled"] else " (off)")
         progress = [bar(row, width=bar_width, style=style), Text(percent(row["done"], row["total"]))]
         table.add_row(
-            Text(name, "yellow" if row["held"] else ""),
+            Text(_name(row), "yellow" if row["held"] else ""),
             *(progress if with_bar else []),
             *(_cell(name, found[name]) for name in names),
         )
     return table
 
 
+def _name(row: Mapping[str, Any]) -> str:
+    return escaped(str(row["pipeline"])) + ("" if row["enabled"] else " (off)")
+
+
 def _names() -> tuple[str, ...]:
     return (
         *("done", "of", "running", "queued", "handed over", "waiting", "held"),
-        *("to come", "failed", "cancelled", "closed"),
+        *("to come", "out of date", "failed", "cancelled", "closed"),
     )
 
 
@@ -73,6 +81,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
         "waiting": 0 if row["held"] else waits,
         "held": waits if row["held"] else 0,
         "to come": int(row["not_started"]),
+        "out of date": int(row.get("out_of_date") or 0),  # snapshots of former releases don't have it
         "failed": int(row["failed"]),
         "cancelled": int(row["cancelled"]),
         "closed": int(row["closed"]),
@@ -82,4 +91,4 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
 def _cell(name: str, number: int) -> Text:
     from rich.text import Text
 
-    return Text("·" if number == 0 else str(number), "red" if name == "failed" and number else "")
+    return Text("·" if number == 0 else str(number), _COLOURS.get(name, "") if number else "")

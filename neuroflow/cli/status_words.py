@@ -67,10 +67,10 @@ def span(hours: float) -> str:
     return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
 
 
-def time_left(left: Mapping[str, Any] | None) -> str:
+def time_left(left: Mapping[str, Any] | None, *, all_done: bool = True) -> str:
     """Return how long something takes yet, with how that was computed."""
     if left is None:
-        return "nothing left"
+        return "nothing left" if all_done else "nothing more comes by itself"
     because = escaped(str(left["because"]))
     if left["low_hours"] is None:
         return f"time left {because}"
@@ -80,6 +80,11 @@ def time_left(left: Mapping[str, Any] | None) -> str:
     low_number, low_unit = low.rsplit(" ", 1)
     same_unit = high.endswith(f" {low_unit}")
     return f"{low_number if same_unit else low} to {high} left ({because})"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things, such as `1 run` or `2 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def age(moment: datetime, now: datetime) -> str:

@@ -199,6 +199,8 @@ class Overview:
         conditions: list[str | _Part] = []
         if self._wanted.standings:
             conditions.append("(" + " OR ".join(f"({_STANDINGS[one]})" for one in self._wanted.standings) + ")")
+        elif self._wanted.words:
+            conditions.append("1 = 0")  # no run's row says these
         if self._wanted.since is not None:
             conditions.append(("r.updated_at >= ?", [self._wanted.since]))
         return conditions

@@ -70,6 +70,13 @@ class WaitGroup:
     examples: tuple[str, ...]  # scopes
 
 
+class CellWord(StrEnum):
+    """How a pipeline stands for one subject or session where its runs alone don't say it."""
+
+    NOT_STARTED = "not_started"  # ready, without a run
+    OUT_OF_DATE = "out_of_date"  # completed over inputs that have changed since
+
+
 @dataclass(frozen=True)
 class RunFilter:
     """Which runs are asked for; nothing: all. Labels are without `sub-` and `ses-`."""
@@ -79,6 +86,7 @@ class RunFilter:
     pipelines: tuple[str, ...] = ()
     standings: tuple[Standing, ...] = ()
     since: datetime | None = None  # changed at or after it
+    words: tuple[CellWord, ...] = ()  # for what no run's own row says
 
     @property
     def narrows_scopes(self) -> bool:
@@ -88,7 +96,7 @@ class RunFilter:
     @property
     def lists_runs(self) -> bool:
         """Tell whether single runs are asked for."""
-        return self.narrows_scopes or bool(self.standings or self.since or self.pipelines)
+        return self.narrows_scopes or bool(self.standings or self.words or self.since or self.pipelines)
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,7 @@ class RunLine:
     changed_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    out_of_date: bool | None = None  # completed, over inputs that have changed since; None: nobody has looked
 
     @property
     def scope(self) -> str:

@@ -12,5 +12,7 @@ BACKUP_KEY = "backup"
 WORKER_CONFIG_KEY = "worker_config"
 # What waits for what, as the scheduler last said it.
 WAITS_KEY = "waits"
+# How many completed runs are not over the present inputs, as the scheduler last said it.
+OUT_OF_DATE_KEY = "out_of_date"
 # The budget of calls of SLURM's programs that all processes share.
 SLURM_BUDGET = "slurm"

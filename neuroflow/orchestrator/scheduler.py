@@ -45,6 +45,15 @@ class Withdrawal:
 
 
 @dataclass(frozen=True)
+class OutOfDate:
+    """A completed newest run whose inputs are no longer the present ones."""
+
+    pipeline: str
+    scope: str
+    is_blocked: bool  # nothing brings it on by itself; otherwise it is to be run again, or waits for that
+
+
+@dataclass(frozen=True)
 class Plan:
     """Runs to open, runs to withdraw, and what waits for what."""
 
@@ -53,6 +62,8 @@ class Plan:
     waits: tuple[Wait, ...]
     # Ready scopes that nothing brings on by itself: told to people, and nothing follows from it.
     blocked: tuple[Wait, ...] = field(default=(), compare=False)
+    # Told to people as well: results that exist, and are not those of the present inputs.
+    out_of_date: tuple[OutOfDate, ...] = field(default=(), compare=False)
 
 
 Place = tuple[str, str]  # a pipeline's name, and a scope
@@ -144,6 +155,7 @@ class _Planner:
     withdrawals: list[Withdrawal] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     blocked: list[Wait] = field(default_factory=list)
+    out_of_date: list[OutOfDate] = field(default_factory=list)
 
     def plan(self) -> Plan:
         self._index()
@@ -152,7 +164,14 @@ class _Planner:
                 standing = self._assess(pipeline, scope)
                 self.standings[pipeline.name, scope.name] = standing
                 self._note_wait(pipeline, scope, standing)
-        return Plan(tuple(self.proposals), tuple(self.withdrawals), tuple(self.waits), tuple(self.blocked))
+                self._note_out_of_date(pipeline, scope, standing)
+        return Plan(
+            tuple(self.proposals),
+            tuple(self.withdrawals),
+            tuple(self.waits),
+            tuple(self.blocked),
+            tuple(self.out_of_date),
+        )
 
     def _note_wait(self, pipeline: Pipeline, scope: _Scope, standing: Standing) -> None:
         if standing.run is not None or not standing.reason:
@@ -165,8 +184,21 @@ class _Planner:
             self.blocked.append(standing.wait(pipeline.name, scope.name, WaitKind.BLOCKED))
 
     def _may_start(self, scope: _Scope) -> bool:
-        sessions = [scope.session] if scope.session is not None else self.sessions[scope.subject_id]
-        return any(session.status is SessionStatus.READY for session in sessions)
+        return any(session.status is SessionStatus.READY for session in self._sessions_of(scope))
+
+    def _sessions_of(self, scope: _Scope) -> list[SessionRecord]:
+        return [scope.session] if scope.session is not None else self.sessions[scope.subject_id]
+
+    def _note_out_of_date(self, pipeline: Pipeline, scope: _Scope, standing: Standing) -> None:
+        newest = self.newest.get((pipeline.name, scope.name))
+        if newest is None or newest.status is not RunStatus.COMPLETED or newest.superseded:
+            return
+        # What is left out, or switched off, keeps what it has: there are no present inputs to compare with.
+        if standing.kind is Kind.CURRENT or not pipeline.enabled:
+            return
+        if any(one.status in (SessionStatus.READY, SessionStatus.SETTLING) for one in self._sessions_of(scope)):
+            is_blocked = standing.kind not in (Kind.COMING, Kind.SETTLING)
+            self.out_of_date.append(OutOfDate(pipeline.name, scope.name, is_blocked))
 
     def result(self, pipeline: Pipeline, session: SessionRecord) -> SessionResult:
         """Say how a pipeline stands for a session, once the plan is made."""

@@ -16,6 +16,7 @@ from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.keys import SCAN_KEY
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
+from neuroflow.orchestrator.out_of_date import look_for_out_of_date, remember_out_of_date, still_out_of_date
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.scheduler import Plan, Wait, plan_runs
 from neuroflow.orchestrator.services import Services
@@ -73,6 +74,8 @@ def discover(services: Services) -> tuple[ScanOutcome, tuple[str, ...]]:
     report = scanner.scan(services.state.known_sessions())
     outcome = services.state.record_scan(report.found, settle_minutes=config.discovery.settle_minutes)
     services.state.set_value(SCAN_KEY, {"found": outcome.found, "problems": list(report.problems[:50])})
+    if outcome.new or outcome.changed:  # results over their former files, or without them, are out of date from now on
+        look_for_out_of_date(services)
     for problem in report.problems:
         log.warning("scan.problem", problem=problem)
     log.info("scan.completed", found=outcome.found, new=outcome.new, changed=outcome.changed, ready=outcome.ready)
@@ -117,6 +120,7 @@ def advance(
         admission=admission(services),
     )
     remember_waits(services, (*whole.waits, *whole.blocked, *choice.waits))
+    remember_out_of_date(services, still_out_of_date(whole.out_of_date, snapshot.runs))
     runs = {run.id: run for run in snapshot.runs}
     chosen = [runs[run_id] for run_id in choice.run_ids if only is None or runs[run_id].pipeline == only]
     dispatched: list[int] = []

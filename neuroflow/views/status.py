@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +23,25 @@ from neuroflow.domain.overview import (
     WaitKind,
 )
 from neuroflow.orchestrator.backup_files import list_backups
-from neuroflow.orchestrator.keys import BACKUP_KEY, POLL_KEY, SLURM_BUDGET, WAITS_KEY, WORKER_CONFIG_KEY
+from neuroflow.orchestrator.keys import (
+    BACKUP_KEY,
+    OUT_OF_DATE_KEY,
+    POLL_KEY,
+    SLURM_BUDGET,
+    WAITS_KEY,
+    WORKER_CONFIG_KEY,
+)
 from neuroflow.orchestrator.registry import get_registry
 from neuroflow.orchestrator.waits import groups_of
 from neuroflow.views.status_images import ChangedImage, changed_images
+from neuroflow.views.status_out_of_date import MOST_SUBJECTS, OutOfDateCounts, out_of_date_counts, places_of_few
 from neuroflow.views.status_pace import DURATIONS, HISTORY, Pace, TimeLeft, Work, pace_of, together
 from neuroflow.views.status_services import ServicesHealth, poll_is_late, services_health
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
     from neuroflow.core.reading import Reader
+    from neuroflow.orchestrator.out_of_date import OutOfDateCount
     from neuroflow.orchestrator.registry import Pipeline
 
 UNDELIVERED_DAYS = timedelta(days=7)
@@ -51,14 +60,16 @@ class PipelineStatus:
     enabled: bool
     held: str | None  # why, while it is
     max_concurrent: int
-    counts: Mapping[Standing, int]
+    counts: Mapping[Standing, int]  # done: without those that are out of date
+    out_of_date: OutOfDateCount | None  # completed over former inputs; None: nobody has looked
     not_started: int  # ready or settling, without a run
     pace: Pace | None  # None where only some subjects or sessions are asked for
 
     @property
     def total(self) -> int:
         """The subjects or sessions that it is about."""
-        return self.not_started + sum(self.counts.values())
+        old = 0 if self.out_of_date is None else self.out_of_date.total
+        return self.not_started + sum(self.counts.values()) + old
 
     @property
     def in_flight(self) -> int:
@@ -101,6 +112,7 @@ class Status:
     sessions: Mapping[SessionStatus, int]
     failures: Failures
     waiting: Waiting
+    out_of_date_at: datetime | None  # when it was seen which results are out of date; None: never
     queue: tuple[QueueGroup, ...]
     time_left: TimeLeft | None
     changed_images: tuple[ChangedImage, ...]
@@ -163,11 +175,12 @@ class _Look:
             registry.get(name)
         refuse_unknown_labels(self.reader, wanted)
         overview = Overview(self.reader, wanted)
-        values = self.reader.values_of(POLL_KEY, BACKUP_KEY, WAITS_KEY, WORKER_CONFIG_KEY)
+        values = self.reader.values_of(POLL_KEY, BACKUP_KEY, WAITS_KEY, OUT_OF_DATE_KEY, WORKER_CONFIG_KEY)
         last_poll = _last(values, POLL_KEY)
         waiting = self._waiting(values)
         chosen = [one for one in registry if not wanted.pipelines or one.name in wanted.pipelines]
-        pipelines = self._pipelines(overview, chosen, waiting)
+        old = out_of_date_counts(self.reader, registry, wanted, values=values, now=self.now)
+        pipelines = self._pipelines(overview, chosen, waiting, old)
         failures = overview.failures(most=MOST_GROUPS)
         worker = values.get(WORKER_CONFIG_KEY)
         services = services_health(
@@ -184,6 +197,7 @@ class _Look:
             sessions=session_counts(self.reader, wanted),
             failures=Failures(sum(one.counts[Standing.FAILED] for one in pipelines), tuple(failures)),
             waiting=waiting,
+            out_of_date_at=old.at,
             queue=tuple(overview.queue()),
             time_left=together(parts),
             changed_images=tuple(changed_images(self.config, self.reader, chosen)),
@@ -195,11 +209,13 @@ class _Look:
             services=services,
             workers_outdated=outdated,
             wanted=wanted,
-            runs=tuple(overview.runs(limit=self.question.limit)) if lists else None,
+            runs=self._runs(overview) if lists else None,
             runs_total=overview.count_runs() if lists else None,
         )
 
-    def _pipelines(self, overview: Overview, chosen: list[Pipeline], waiting: Waiting) -> tuple[PipelineStatus, ...]:
+    def _pipelines(
+        self, overview: Overview, chosen: list[Pipeline], waiting: Waiting, old: OutOfDateCounts
+    ) -> tuple[PipelineStatus, ...]:
         wanted = self.question.wanted
         counted = {(one.pipeline, one.standing): one.count for one in overview.standings()}
         eligible = count_eligible(self.reader, wanted)
@@ -209,12 +225,16 @@ class _Look:
         for pipeline in chosen:
             counts = {one: counted.get((pipeline.name, one), 0) for one in Standing}
             not_started = _not_started(pipeline, sum(counts.values()), eligible)
+            out_of_date = old.of(pipeline.name, done=counts[Standing.DONE])
+            no_longer = 0 if out_of_date is None else out_of_date.total
+            counts[Standing.DONE] -= no_longer
             blocked = sum(
                 group.count
                 for group in waiting.groups
                 if group.pipeline == pipeline.name and group.kind is WaitKind.BLOCKED
             )
-            left = not_started + sum(count for one, count in counts.items() if one not in _OVER) - blocked
+            under_way = sum(count for one, count in counts.items() if one not in _OVER)
+            left = not_started + no_longer + under_way - blocked
             # The limit may have been lowered since those in flight were started.
             at_once = max(pipeline.max_concurrent, sum(counts[one] for one in _IN_FLIGHT))
             work = Work(max(left, 0), at_once, held=pipeline.name in held)
@@ -226,11 +246,26 @@ class _Look:
                     held=held.get(pipeline.name),
                     max_concurrent=pipeline.max_concurrent,
                     counts=counts,
+                    out_of_date=out_of_date,
                     not_started=not_started,
                     pace=None if wanted.narrows_scopes else self._pace(overview, pipeline, hours, work),
                 )
             )
         return tuple(found)
+
+    def _runs(self, overview: Overview) -> tuple[RunLine, ...]:
+        """Return the runs that match, and whether they are out of date, where they are of few subjects."""
+        found = tuple(overview.runs(limit=self.question.limit))
+        subjects = tuple(sorted({one.subject for one in found if one.standing is Standing.DONE}))
+        if not 0 < len(subjects) <= MOST_SUBJECTS:
+            return found
+        of_these = RunFilter(subjects=subjects)
+        places = places_of_few(self.reader, get_registry(self.config), of_these, now=self.now) or ()
+        old = {(one.pipeline, one.scope) for one in places}
+        return tuple(
+            replace(one, out_of_date=(one.pipeline, one.scope) in old) if one.standing is Standing.DONE else one
+            for one in found
+        )
 
     def _pace(self, overview: Overview, pipeline: Pipeline, hours: list[HourCount], work: Work) -> Pace:
         own = [one for one in hours if one.pipeline == pipeline.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from neuroflow.core.eligible import (
@@ -15,14 +16,15 @@ from neuroflow.core.eligible import (
 from neuroflow.core.overview import Overview
 from neuroflow.core.reading import open_reader
 from neuroflow.domain import Level, SessionStatus
+from neuroflow.domain.overview import CellWord, Standing
 from neuroflow.orchestrator.registry import get_registry
+from neuroflow.views.status_out_of_date import all_places
 
 if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
     from neuroflow.domain.overview import RunFilter, RunLine
     from neuroflow.orchestrator.registry import Pipeline
 
-NOT_STARTED = "not_started"
 PAGE = 5000
 
 
@@ -33,9 +35,14 @@ class Cell:
     pipeline: str
     subject: str
     session: str | None
-    status: str  # a Standing; without a run: not_started, or why the session is not ready
+    status: str  # a Standing or out_of_date; without a run: not_started, or why the session is not ready
     reason: str
     run: RunLine | None = None
+
+    @property
+    def scope(self) -> str:
+        """The scope: `sub-X` or `sub-X/ses-Y`."""
+        return f"sub-{self.subject}" + ("" if self.session is None else f"/ses-{self.session}")
 
 
 def each_cell(config: NeuroflowConfig, wanted: RunFilter) -> Iterator[Cell]:
@@ -50,15 +57,34 @@ def each_cell(config: NeuroflowConfig, wanted: RunFilter) -> Iterator[Cell]:
     pipelines = [registry.get(name) for name in wanted.pipelines] or [*registry]
     with open_reader(config) as reader:
         refuse_unknown_labels(reader, wanted)
+    out_of_date = all_places(config, registry, wanted)
+    asked = {word.value for word in (*wanted.standings, *wanted.words)}
     for pipeline in pipelines:
         own = replace(wanted, pipelines=(pipeline.name,))
-        for run in _runs(config, own):
-            yield Cell(pipeline.name, run.subject, run.session, run.standing.value, run.reason, run)
-        if wanted.standings or wanted.since is not None or not pipeline.enabled:
-            continue
-        for one in _without_run(config, pipeline, own):
-            word = NOT_STARTED if one.status in (None, SessionStatus.READY) else str(one.status)
-            yield Cell(pipeline.name, one.subject, one.session, word, one.reason)
+        for cell in chain(_with_run(config, own, out_of_date), _empty(config, pipeline, own)):
+            if not asked or cell.status in asked:
+                yield cell
+
+
+def _with_run(config: NeuroflowConfig, wanted: RunFilter, out_of_date: set[tuple[str, str]]) -> Iterator[Cell]:
+    if wanted.words and not wanted.standings and CellWord.OUT_OF_DATE not in wanted.words:
+        return
+    more = [Standing.DONE] if CellWord.OUT_OF_DATE in wanted.words else []
+    for run in _runs(config, replace(wanted, standings=(*wanted.standings, *more))):
+        is_old = run.standing is Standing.DONE and (run.pipeline, run.scope) in out_of_date
+        word = CellWord.OUT_OF_DATE.value if is_old else run.standing.value
+        reason = "its inputs have changed since" if is_old else run.reason
+        yield Cell(run.pipeline, run.subject, run.session, word, reason, run)
+
+
+def _empty(config: NeuroflowConfig, pipeline: Pipeline, wanted: RunFilter) -> Iterator[Cell]:
+    is_asked = CellWord.NOT_STARTED in wanted.words or not (wanted.standings or wanted.words)
+    if not is_asked or wanted.since is not None or not pipeline.enabled:
+        return
+    for one in _without_run(config, pipeline, wanted):
+        is_ready = one.status in (None, SessionStatus.READY)
+        word = CellWord.NOT_STARTED.value if is_ready else str(one.status)
+        yield Cell(pipeline.name, one.subject, one.session, word, one.reason)
 
 
 def _runs(config: NeuroflowConfig, wanted: RunFilter) -> Iterator[RunLine]:

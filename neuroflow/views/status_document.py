@@ -35,6 +35,7 @@ def document(status: Status) -> dict[str, Any]:
         "time_left": _time_left(status.time_left),
         "failed": {"runs": status.failures.runs, "groups": [asdict(one) for one in status.failures.groups]},
         "waiting": asdict(status.waiting),
+        "out_of_date_at": status.out_of_date_at,
         "queue": [asdict(one) for one in status.queue],
         "held": status.held,
         "changed_images": [asdict(one) for one in status.changed_images],
@@ -63,6 +64,8 @@ def _pipeline(one: PipelineStatus) -> dict[str, Any]:
         "max_concurrent": one.max_concurrent,
         "total": one.total,
         **{str(standing): count for standing, count in one.counts.items()},
+        "out_of_date": None if one.out_of_date is None else one.out_of_date.total,
+        "out_of_date_blocked": None if one.out_of_date is None else one.out_of_date.blocked,
         "not_started": one.not_started,
         "completed_24h": None if pace is None else pace.completed_24h,
         "completed_7d": None if pace is None else pace.completed_7d,
@@ -101,7 +104,7 @@ def _filter(wanted: RunFilter) -> dict[str, Any]:
         "subjects": wanted.subjects,
         "sessions": wanted.sessions,
         "pipelines": wanted.pipelines,
-        "status": wanted.standings,
+        "status": [*wanted.standings, *wanted.words],
         "since": wanted.since,
     }
 

@@ -133,4 +133,6 @@ def _days(span: timedelta) -> str:
 
 
 def _hours(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{max(hours * 3600, 1):.0f} s"
     return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:.1f} h"

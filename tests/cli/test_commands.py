@@ -265,7 +265,7 @@ class TestStatus:
         report = failed.json("status")
         assert report["pipelines"][0]["failed"] == 1
         assert [group["newest_run"] for group in report["failed"]["groups"]] == [1]
-        assert "1 bids_conversion application: " in failed.run("status").stdout
+        assert "1 (run 1, sub-01/ses-a) bids_conversion application: " in failed.run("status").stdout
         assert "(run 1, sub-01/ses-a)" in failed.run("status").stdout
 
     def test_a_run_that_is_to_be_run_again_does_not_count_as_failed(self, failed: Installation) -> None:

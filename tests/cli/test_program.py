@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from neuroflow.cli.did_you_mean import similar_commands
 from neuroflow.cli.main import cli
 from neuroflow.cli.program import NeuroflowGroup, debug_first
+from neuroflow.domain import RetryDecision, RunStatus
 from tests.cli.test_commands import Installation
-from tests.support.states import add_session, end_run, open_run
+from tests.support.states import FAILURE, add_session, end_run, found, open_run, submit
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -153,8 +154,22 @@ class TestFirstSteps:
             end_run(state, open_run(state, add_session(state)).id, success=False)
         assert run().stdout.splitlines()[-2:] == [
             f"Configuration: {installation.config}",
-            "1 sessions; runs: 0 completed, 0 at work, 1 failed. Next: neuroflow status",
+            "runs: 0 completed, 0 at work, 1 failed; 1 session. Next: neuroflow status",
         ]
+
+    def test_invalid_sessions_and_runs_that_wait_or_are_tried_again_are_told(self, nowhere: Path) -> None:
+        installation = Installation(nowhere)
+        installation.make_database()
+        with installation.state() as state:
+            open_run(state, add_session(state))
+            retried = open_run(state, add_session(state, "02"))
+            again = RetryDecision(RunStatus.RETRY_WAIT, "tried again", counted=True)
+            assert state.record_verdict(submit(state, retried.id).id, FAILURE, again, None)
+            state.record_scan([found("03", missing=("no dwi",))], settle_minutes=0)
+        assert run().stdout.splitlines()[-1] == (
+            "runs: 0 completed, 0 at work, 0 failed, 1 retrying, 1 waiting; "
+            "3 sessions, 1 invalid (`neuroflow session list --status invalid`). Next: neuroflow status"
+        )
 
     def test_a_file_that_is_no_database(self, nowhere: Path) -> None:
         Installation(nowhere)

@@ -22,19 +22,28 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from neuroflow.cli.main import cli
+from neuroflow.cli.status_fit import fitted
+from neuroflow.cli.status_lines import service_lines
+from neuroflow.cli.status_screen import screen_on
 from neuroflow.cli.status_table import pipeline_table
 from neuroflow.cli.status_words import BarStyle, bar, percent, span, time_left
 from neuroflow.config import NeuroflowConfig
 from neuroflow.domain import RunRecord
+from neuroflow.orchestrator.out_of_date import look_for_out_of_date
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
-from neuroflow.orchestrator.steps import advance
+from neuroflow.orchestrator.steps import advance, discover
 from neuroflow.views.status import read_status
 from neuroflow.views.status_document import SCHEMA_FILE, document
 from neuroflow.views.status_leave import leave_snapshot
 from neuroflow.views.status_snapshot import snapshot_path
-from tests.support.states import add_session, end_run, open_run
+from tests.discovery.dicom_files import write_dicom
+from tests.support.states import add_session, end_run, found, open_run
 
+LONG = (
+    "the converter ended with exit code 1 while it wrote the image of the third series, after 3 tries: "
+    "/data/project/derivatives/work/sub-02/ses-a/conversion/run-0003/output/sub-02.nii.gz: No space left on device"
+)
 HOSTILE = "bad\x1b[31m\tname\u2028"
 CONFIG = """\
 paths: {dicom_root: dicom, bids_root: bids, derivatives_root: derivatives, work_root: work, state_dir: state}
@@ -152,6 +161,66 @@ class TestDocument:
         assert filled.json()["pipelines"][1]["not_started"] == 2, "subjects, not sessions"
 
 
+class TestOutOfDate:
+    """A conversion is done; then its session's files change."""
+
+    def change(self, site: Site) -> None:
+        site.state.record_scan([found("01", "a", fingerprint="f2")], settle_minutes=0)
+        look_for_out_of_date(site.services)
+
+    def test_it_is_not_done_and_the_counts_still_sum_up(self, filled: Site) -> None:
+        assert filled.json()["pipelines"][0]["out_of_date"] is None, "nobody has looked"
+        self.change(filled)
+        document = filled.json()
+        row = document["pipelines"][0]
+        assert (row["done"], row["out_of_date"], row["out_of_date_blocked"], row["total"]) == (1, 1, 0, 4)
+        assert document["out_of_date_at"] is not None
+        text = filled.run().stdout
+        assert "25 %" in text
+        assert "bids_conversion: 1 to be run again" in text
+
+    def test_of_few_subjects_it_is_seen_without_anybody_having_looked(self, filled: Site) -> None:
+        filled.state.record_scan([found("01", "a", fingerprint="f2")], settle_minutes=0)
+        document = filled.json("--subject", "01")
+        assert (document["pipelines"][0]["done"], document["pipelines"][0]["out_of_date"]) == (1, 1)
+        assert {run["scope"]: run["out_of_date"] for run in document["runs"]} == {
+            "sub-01/ses-a": True,
+            "sub-01/ses-b": False,
+        }
+        assert filled.json("--session", "b")["pipelines"][0]["out_of_date"] == 0
+        assert "done, out of date" in filled.run("--subject", "01").stdout
+
+    def test_tables_and_lists_say_so(self, filled: Site) -> None:
+        filled.state.record_scan([found("01", "a", fingerprint="f2")], settle_minutes=0)
+        words = [
+            line.split("\t")[3] for line in filled.run("--tsv", "--pipeline", "bids_conversion").stdout.splitlines()
+        ]
+        assert sorted(words[1:]) == ["done", "failed", "out_of_date", "waiting"]
+        cells = filled.json("--status", "out_of_date")["cells"]
+        assert cells == [{"pipeline": "bids_conversion", "scope": "sub-01/ses-a", "status": "out_of_date", "run": 1}]
+        assert len(filled.run("--tsv", "--status", "done").stdout.splitlines()) == 2
+        assert len(filled.run("--tsv", "--status", "out_of_date").stdout.splitlines()) == 2
+
+    def test_a_scan_that_finds_new_files_counts_anew(self, site: Site) -> None:
+        series = site.file.parent / "dicom" / "sub-01" / "ses-a" / "001_dwi"
+        series.mkdir(parents=True)
+        write_dicom(series / "1.dcm", InstanceNumber=1)
+        discover(site.services)
+        known = site.state.find_session("01", "a")
+        assert known is not None
+        end_run(site.state, open_run(site.state, known, key=f"dicom:{known.fingerprint}").id)
+        assert site.json()["pipelines"][0]["done"] == 1
+        write_dicom(series / "2.dcm", InstanceNumber=2)
+        discover(site.services)
+        row = site.json()["pipelines"][0]
+        assert (row["done"], row["out_of_date"]) == (0, 1)
+
+    def test_a_look_of_the_scheduler_keeps_it(self, filled: Site) -> None:
+        filled.state.record_scan([found("01", "a", fingerprint="f2")], settle_minutes=0)
+        advance(filled.services, Nobody())
+        assert filled.json()["pipelines"][0]["out_of_date"] == 0, "its new run is open"
+
+
 class TestFilters:
     def test_labels_have_their_prefix_or_not_and_may_be_several(self, filled: Site) -> None:
         for labels in (("--subject", "sub-01"), ("--subject", "01")):
@@ -164,6 +233,17 @@ class TestFilters:
         for word in ("done", "completed", "DONE"):
             assert filled.json("--status", word)["runs_total"] == 2
         assert filled.json("--status", "failed", "--status", "waiting")["runs_total"] == 2
+
+    def test_what_has_no_run_is_listed_by_the_word_of_the_table(self, filled: Site) -> None:
+        found = filled.json("--status", "not_started", "--pipeline", "qsiprep")
+        assert [cell["scope"] for cell in found["cells"]] == ["sub-01", "sub-02"]
+        assert found["runs"] == []
+        assert "qsiprep of sub-01: not started" in filled.run("--status", "not_started").stdout
+        assert len(filled.run("--tsv", "--status", "not_started", "--pipeline", "qsiprep").stdout.splitlines()) == 3
+
+    def test_the_first_line_names_every_filter(self, filled: Site) -> None:
+        first = filled.run("--failed", "--since", "2026-01-01", "--subject", "02").stdout.splitlines()[0]
+        assert first.endswith("; only subject 02; status failed; changed since 2026-01-01 00:00 UTC")
 
     def test_a_limit_cuts_the_list_and_says_so(self, filled: Site) -> None:
         text = filled.run("--pipeline", "bids_conversion", "--limit", "1").stdout
@@ -240,6 +320,41 @@ class TestScreen:
         header = next(line for line in lines if line.startswith("pipeline"))
         row = next(line for line in lines if line.startswith("bids_conversion "))
         assert row[header.index("held") : header.index("held") + 4].strip() == "1"
+
+    def test_an_invalid_session_is_named_with_the_command_that_lists_it(self, filled: Site) -> None:
+        filled.state.record_scan([found("01", "a", fingerprint="f2", missing=("no dwi",))], settle_minutes=0)
+        assert "1 invalid (`neuroflow session list --status invalid`)" in filled.run().stdout
+
+    def test_how_often_slurm_is_asked_is_told_only_while_it_is(self, filled: Site) -> None:
+        filled.file.write_text(CONFIG.replace("kind: local", "kind: slurm"))
+        filled.state.set_value("poll", {"errors": [], "next_at": 0.0, "interval_seconds": 2.0})
+        status = filled.json()
+        for hours, is_told in ((0, True), (1, False)):
+            now = datetime.now(UTC) + timedelta(hours=hours)
+            text = "\n".join(line.text for line in service_lines(status, now=now))
+            assert ("asked every 2 s now" in text) is is_told
+
+    def test_a_failure_on_a_narrow_terminal_says_which_run_and_keeps_the_end_of_its_message(self, filled: Site) -> None:
+        filled.state.update_pipeline_run(3, error_message=LONG)
+        for arguments, head in (((), "(run 3, sub-02/ses-a) bids_conversion"), (("--failed",), "3    sub-02/ses-a")):
+            console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+            for part in screen_on(console, now=datetime.now(UTC)).parts(filled.json(*arguments)):
+                console.print(part)
+            lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+            assert max(map(len, lines)) <= 80
+            begin = max(number for number, line in enumerate(lines) if head in line)
+            said = " ".join(" ".join(lines[begin + 1 : begin + 3]).split())
+            assert said.endswith("sub-02.nii.gz: No space left on device")
+
+    def test_a_message_loses_the_middle_of_its_paths_first_then_its_beginning(self) -> None:
+        assert fitted("short", width=40) == ["short"]
+        assert fitted("can't write /data/a/b/c/d/e/f/g/h/i/j/image.nii", width=20) == [
+            "can't write",
+            "/data/…/image.nii",
+        ]
+        found = fitted(" ".join(f"word{number}" for number in range(40)), width=30)
+        assert (len(found), found[0][0], found[1].split()[-1]) == (2, "…", "word39")
+        assert max(map(len, found)) <= 30
 
     def test_a_bar_is_full_only_when_all_is_done(self) -> None:
         counts = {"running": 0, "queued": 0, "submitting": 0, "failed": 0}
@@ -421,5 +536,5 @@ def test_numbers_are_whole_on_a_narrow_terminal() -> None:
         console = Console(width=width, file=io.StringIO(), force_terminal=False)
         console.print(pipeline_table([row], width=width, style=BarStyle()))
         text = console.file.getvalue()  # type: ignore[attr-defined]
-        numbers = [cell for cell in text.splitlines()[1].split() if cell.isdigit()]
+        numbers = [cell for cell in text.splitlines()[-1].split() if cell.isdigit()]
         assert [cell for cell in numbers if cell != "98"] == ["98000", "100000", "12", "345", "67", "600", "987"], width

@@ -45,6 +45,11 @@ def test_it_is_never_faster_than_the_limit_allows() -> None:
     assert "at most 2 at once of 3.0 h each" in left.because
 
 
+def test_runs_of_seconds_are_told_in_seconds() -> None:
+    left = time_left(hours_ago((1, 50)), 9 / 3600, Work(10, 2), now=NOW)
+    assert "at most 2 at once of 9 s each" in left.because
+
+
 def test_a_site_that_began_today_is_not_divided_by_a_week() -> None:
     left = time_left(hours_ago((2, 10), (1, 10)), None, Work(100, 50), now=NOW)
     assert left.high_hours == pytest.approx(10)
