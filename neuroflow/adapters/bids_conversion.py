@@ -22,7 +22,7 @@ from neuroflow.adapters.base import (
 )
 from neuroflow.adapters.heuristics import SHIPPED_HEURISTIC
 from neuroflow.config.execution import BidsConversionSettings
-from neuroflow.domain import ContainerRun, InputRule, OutputRule
+from neuroflow.domain import FOLDER_GONE, ContainerRun, InputRule, OutputRule
 from neuroflow.errors import AdapterError
 
 DICOM_TARGET = "/dicom"
@@ -36,7 +36,7 @@ INVALID_NAMES = (
     "**/*_heudiconv[0-9]*",
 )
 
-_BAD_INPUT = (r"Conflicting study identifiers found",)
+_BAD_INPUT = (r"Conflicting study identifiers found", rf"^error: {FOLDER_GONE}: ")
 _SPACE = re.compile(r"\s")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroflow.domain import AdapterResult, ContainerRun, ExitRecord
+from neuroflow.domain import AdapterResult, ContainerRun, ExitRecord, folder_gone
 
 
 def read_result(run: ContainerRun, record: ExitRecord) -> AdapterResult:
@@ -28,7 +28,7 @@ def read_result(run: ContainerRun, record: ExitRecord) -> AdapterResult:
 def failure_message(run: ContainerRun, record: ExitRecord) -> str | None:
     """Return why an attempt failed, the most telling reason first, or None."""
     if record.bad_input:
-        return f"{run.pipeline} refused its input: {record.bad_input}"
+        return folder_gone(record.bad_input) or f"{run.pipeline} refused its input: {record.bad_input}"
     if record.error:
         return record.error
     if record.signal is not None:

@@ -53,11 +53,8 @@ def why_command(app: AppContext, words: tuple[str, ...], run_id: int | None, no_
 
 
 def _up(services: Services) -> bool | None:
-    """Tell whether `neuroflow up` runs; None where this user may not look."""
-    from neuroflow.cli.up_lock import read_status
-    from neuroflow.errors import NeuroflowError
+    """Tell whether the services are seen to run; None where this user may not look."""
+    from neuroflow.views.status_services import services_health
 
-    try:
-        return read_status(services.config.paths.state_dir) is not None
-    except NeuroflowError:
-        return None
+    health = services_health(services.config.paths.state_dir, worker_started_at=None, now=services.clock())
+    return None if health.up is None and not health.run else health.run

@@ -25,6 +25,8 @@ _COLOURS = {
 _BY_SESSION = frozenset({"excluded", "invalid", "settling"})
 _INDENT = "  "
 _COMMAND = f"{_INDENT}   do: "
+_QUOTED = f"{_INDENT}| "
+_LEAST_WIDTH = 40
 
 
 def write_why(answer: Why) -> None:
@@ -32,7 +34,7 @@ def write_why(answer: Why) -> None:
     for note in (*answer.life.notes, *answer.notes):
         _line(f"note: {note}", colour="yellow")
     blocks = [
-        *(_session(one) for one in answer.sessions if one.next is not None or one.problems),
+        *(_session(one) for one in answer.sessions if _is_told(one)),
         *(_place(one) for one in answer.pipelines),
     ]
     commands: set[str] = set()
@@ -46,9 +48,36 @@ def write_why(answer: Why) -> None:
     _line(_clock(answer))
 
 
+def _is_told(session: SessionAnswer) -> bool:
+    """Tell whether there is more to a session than that it is ready."""
+    return session.next is not None or session.folder_is_gone or (bool(session.problems) and session.problems_matter)
+
+
 def _line(text: str, *, colour: str | None = None, bold: bool = False) -> None:
     # click takes the colours out again where no terminal reads them.
-    click.echo(click.style(escaped(text), fg=colour, bold=bold) if colour or bold else escaped(text))
+    for part in _wrapped(escaped(text)):
+        click.echo(click.style(part, fg=colour, bold=bold) if colour or bold else part)
+
+
+def _wrapped(text: str) -> list[str]:
+    """Fold a text at the terminal's width; what is copied, and what a program reads, stays whole."""
+    import shutil
+    import sys
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if len(text) <= width or width < _LEAST_WIDTH or text.startswith((_COMMAND, _QUOTED)):
+        return [text]
+    indent = " " * (len(text) - len(text.lstrip())) + 2 * _INDENT
+    return textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    )
 
 
 Line = tuple[str, str | None]
@@ -57,8 +86,11 @@ Line = tuple[str, str | None]
 def _session(answer: SessionAnswer) -> Iterator[Line]:
     yield f"session {answer.scope}: {answer.status} since {_moment(answer.since)}", None
     yield f"{_INDENT}reason: {answer.reason or 'none given'}", None
-    yield f"{_INDENT}folder: {answer.folder or 'none'}", None
-    for problem in answer.problems:
+    if answer.folder_is_gone:
+        yield f"{_INDENT}its folder is not there: {answer.folder}", "yellow"
+    else:
+        yield f"{_INDENT}folder: {answer.folder or 'none'}", None
+    for problem in answer.problems if answer.problems_matter else ():
         yield f"{_INDENT}problem: {problem}", "yellow"
     if answer.next is not None:
         yield from _next(answer.next)
@@ -73,10 +105,8 @@ def _place(answer: PlaceAnswer) -> Iterator[Line]:
     if answer.output_path:
         yield f"{_INDENT}results: {next(iter(answer.results), answer.output_path)}", None
     if answer.former_results is not None:
-        yield (
-            f"{_INDENT}results: those of run {answer.former_results} stay as they are until new ones are complete",
-            None,
-        )
+        until = "" if answer.state == "nothing" else " until new ones are complete"
+        yield f"{_INDENT}results: those of run {answer.former_results} stay as they are{until}", None
     if answer.failure is not None:
         yield from _failure(answer.failure)
     if len(answer.attempts) > 1 or answer.failure is not None:

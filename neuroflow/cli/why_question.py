@@ -69,6 +69,8 @@ def _sorted(services: Services, words: Sequence[str]) -> _Words:
         elif found.subject is None:
             found.subject = part
         else:
+            if found.session is not None and difflib.get_close_matches(part, services.registry.names(), n=1):
+                services.registry.get(part)  # says which pipeline is near
             _take(found, "session", part, part)
     return found
 
@@ -100,15 +102,21 @@ def _session(services: Services, subject: SubjectRecord, label: str | None, *, p
 
 
 def _run_of_that_number(services: Services, number: str) -> RunRecord | None:
-    """Return the run that a bare number means: where no subject is called so."""
+    """Return the run that a bare number means: where no subject is called so.
+
+    Raises:
+        NotFoundError: when it is neither.
+    """
     try:
         services.state.get_subject(number)
         return None
     except NotFoundError as no_subject:
         try:
             return services.state.get_run(int(number))
-        except NotFoundError:
-            raise no_subject from None
+        except NotFoundError as no_run:
+            guess = re.search(r"\. Did you mean .*", str(no_subject))
+            message = f"'{number}' is neither a subject nor a run{guess[0] if guess else ''}"
+            raise NotFoundError(message, hint=f"runs: {no_run.hint}") from None
 
 
 def _of_run(services: Services, run: RunRecord) -> Question:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from neuroflow.domain import AttemptRecord, ExitRecord, FailureClass, JobState
+from neuroflow.domain import AttemptRecord, ExitRecord, FailureClass, JobState, folder_gone
 
 # SLURM and the kernel kill at the limit; what was measured last is a little below it.
 _MEMORY_SHARE = 0.95
@@ -37,7 +37,8 @@ def of_record(
         over_memory: the words in which SLURM's step daemon ended the job for its memory, if it did.
     """
     if record.bad_input:
-        return FailureClass.BAD_INPUT, f"the tool refused its input: {record.bad_input}"
+        gone = folder_gone(record.bad_input)
+        return FailureClass.BAD_INPUT, gone or f"the tool refused its input: {record.bad_input}"
     if state in CLASS_OF_STATE:
         return CLASS_OF_STATE[state], _by_slurm(attempt, record, state)
     if over_memory:  # before `stopped_by`: SIGTERM may have come first

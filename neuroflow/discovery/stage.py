@@ -19,6 +19,7 @@ from neuroflow.config.sections import Discovery
 from neuroflow.discovery.dicom import Header, Trouble, open_plain, read_header
 from neuroflow.discovery.listing import UNLISTABLE, CountedFile, list_files
 from neuroflow.discovery.problems import Problems
+from neuroflow.domain import FOLDER_GONE
 from neuroflow.errors import DiscoveryError, NeuroflowError, NotFoundError, UsageError
 
 STAGED_NAME = re.compile(r"[0-9]{6,}\.dcm", re.ASCII)
@@ -77,6 +78,8 @@ def _check_folders(staging: Staging) -> None:
 def _images(staging: Staging) -> tuple[list[_Image], tuple[str, ...]]:
     try:
         listing = list_files(staging.source, root=staging.root, ignore=staging.ignore)
+    except FileNotFoundError as error:
+        raise DiscoveryError(f"{FOLDER_GONE}: {staging.source}") from error
     except OSError as error:
         raise DiscoveryError(f"'{staging.source}' can't be listed: {error.strerror or error}") from error
     problems = Problems()

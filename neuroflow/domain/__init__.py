@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neuroflow.domain.containers import AdapterResult, Bind, ContainerRun, InputRule, OutputRule, Resources
-from neuroflow.domain.found import FoundSession, KnownSession, ScanOutcome, Series
+from neuroflow.domain.found import FOLDER_GONE, FoundSession, KnownSession, LostFolder, ScanOutcome, Series, folder_gone
 from neuroflow.domain.hands import Change, RerunRequest, RunFilter, Scopes, Spent
 from neuroflow.domain.images import ImageFacts, ImageRecord, is_same_content, told
 from neuroflow.domain.journal import JournalEntry, RunOrigin
@@ -43,6 +43,7 @@ from neuroflow.domain.words import (
 
 __all__ = [
     "ENDED_RUN_STATUSES",
+    "FOLDER_GONE",
     "IN_FLIGHT_RUN_STATUSES",
     "LABEL_PATTERN",
     "OPEN_ATTEMPT_STATUSES",
@@ -71,6 +72,7 @@ __all__ = [
     "KnownSession",
     "Level",
     "Line",
+    "LostFolder",
     "Message",
     "NodeFailure",
     "NodeGroup",
@@ -106,6 +108,7 @@ __all__ = [
     "VerdictKind",
     "WorkflowRunRecord",
     "WorkflowStatus",
+    "folder_gone",
     "is_label",
     "is_same_content",
     "told",

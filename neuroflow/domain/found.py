@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# How a conversion that finds no folder says so.
+FOLDER_GONE = "the session's folder is not there"
+
+
+def folder_gone(line: str) -> str:
+    """Return what a conversion that finds no folder says of that, empty for any other line of a log."""
+    text = line.removeprefix("error: ")
+    return text if text.startswith(FOLDER_GONE) else ""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -53,6 +62,14 @@ class KnownSession:
 
 
 @dataclass(frozen=True)
+class LostFolder:
+    """A known session whose folder is not there any more."""
+
+    scope: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class ScanOutcome:
     """What one scan changed in the database."""
 
@@ -62,3 +79,5 @@ class ScanOutcome:
     settling: int
     ready: int
     invalid: int
+    not_found: int = 0  # known sessions whose folder is gone: no fault, after a conversion folders are archived
+    lost_folders: tuple[LostFolder, ...] = ()  # the first of those

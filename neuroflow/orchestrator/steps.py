@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Protocol
 
 import structlog
 
+from neuroflow.discovery.lost import lost_folders
 from neuroflow.discovery.scanner import SessionScanner
 from neuroflow.domain import RunRecord, RunStatus, ScanOutcome
 from neuroflow.orchestrator.dispatch import choose_dispatch
@@ -24,6 +25,7 @@ from neuroflow.orchestrator.site import admission, array_size, ask_first
 from neuroflow.orchestrator.waits import remember_waits
 
 log = structlog.get_logger(__name__)
+_LOST_NAMED = 20
 
 
 class Dispatcher(Protocol):
@@ -71,15 +73,32 @@ def discover(services: Services) -> tuple[ScanOutcome, tuple[str, ...]]:
     """Look for sessions on disk and write them down; return what changed and what could not be read."""
     config = services.config
     scanner = SessionScanner(config.paths, config.discovery, config.protocol)
-    report = scanner.scan(services.state.known_sessions())
+    known = services.state.known_sessions()
+    report = scanner.scan(known)
     outcome = services.state.record_scan(report.found, settle_minutes=config.discovery.settle_minutes)
-    services.state.set_value(SCAN_KEY, {"found": outcome.found, "problems": list(report.problems[:50])})
     if outcome.new or outcome.changed:  # results over their former files, or without them, are out of date from now on
         look_for_out_of_date(services)
-    for problem in report.problems:
+    lost = lost_folders(known.values(), report.found)
+    outcome = replace(outcome, not_found=len(lost), lost_folders=lost[:_LOST_NAMED])
+    problems = report.problems
+    if known and not report.found and not problems:
+        problems = (
+            f"paths.dicom_root '{config.paths.dicom_root}' holds no session folder, but some are known: "
+            "check that the file system is mounted",
+        )
+    value = {"found": outcome.found, "not_found": outcome.not_found, "problems": list(problems[:50])}
+    services.state.set_value(SCAN_KEY, value)
+    for problem in problems:
         log.warning("scan.problem", problem=problem)
-    log.info("scan.completed", found=outcome.found, new=outcome.new, changed=outcome.changed, ready=outcome.ready)
-    return outcome, report.problems
+    log.info(
+        "scan.completed",
+        found=outcome.found,
+        new=outcome.new,
+        changed=outcome.changed,
+        ready=outcome.ready,
+        not_found=outcome.not_found,
+    )
+    return outcome, problems
 
 
 def preview(services: Services, *, only: str | None = None) -> Plan:

@@ -27,7 +27,7 @@ class Question:
     pipeline: str | None = None
     run: RunRecord | None = None
     ask_slurm: bool = True
-    up: bool | None = None  # whether `neuroflow up` runs; None: not known
+    up: bool | None = None  # whether the services are seen to run; None: not known
 
 
 def why(services: Services, question: Question) -> Why:
@@ -43,10 +43,17 @@ def why(services: Services, question: Question) -> Why:
         subject=f"sub-{question.subject.label}",
         session=None if question.session is None else question.session.scope,
         life=facts.life,
-        sessions=tuple(session_answer(one, facts) for one in sessions),
+        sessions=tuple(session_answer(one, facts, conversion=_conversion(one, answers, facts)) for one in sessions),
         pipelines=tuple(_with_evidence(answer, facts) for answer in shown),
         notes=tuple(notes),
     )
+
+
+def _conversion(session: SessionRecord, answers: dict[Place, PlaceAnswer], facts: Facts) -> str | None:
+    """Return the state of the pipeline that reads a session's files."""
+    first = next((one.name for one in facts.services.registry if not one.depends_on), "")
+    answer = answers.get((first, session.scope))
+    return None if answer is None else answer.state
 
 
 def _is_asked(place: Place, *, question: Question, facts: Facts) -> bool:

@@ -104,6 +104,8 @@ class SessionAnswer:
     folder: str
     problems: tuple[str, ...]
     next: Next | None  # None for one that is ready
+    folder_is_gone: bool = False  # as seen just now; behind SSH nobody looks
+    problems_matter: bool = True  # it is not ready, or its conversion is due or failed
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Life:
     next_scan: datetime | None
     next_pass: datetime | None
     notes: tuple[str, ...]  # what keeps it from its work
+    steady: bool = True  # whether it is seen to run, and looks again by itself
 
 
 @dataclass(frozen=True)

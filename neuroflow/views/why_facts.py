@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
+from neuroflow.discovery.lost import is_gone
 from neuroflow.domain import (
     AttemptRecord,
     AttemptStatus,
@@ -59,6 +61,22 @@ class Facts:
         """The subject's sessions by scope."""
         ordered = sorted(self.snapshot.sessions, key=lambda session: session.label)
         return {session.scope: session for session in ordered}
+
+    @cached_property
+    def gone_folders(self) -> Mapping[str, str]:
+        """The folders that are not there just now, by the scope of their session; behind SSH nobody looks."""
+        if self.services.config.cluster.is_remote:
+            return {}
+        return {one.scope: one.path for one in self.sessions.values() if one.path and is_gone(Path(one.path))}
+
+    def files_by_fingerprint(self, session: SessionRecord) -> dict[str, int]:
+        """Return how many files a session had, as scans saw it."""
+        found = {}
+        for entry in self.services.state.list_audit(entity="session", entity_id=session.id, limit=_AUDIT_ROWS):
+            fingerprint, files = entry.details.get("fingerprint"), entry.details.get("files")
+            if isinstance(fingerprint, str) and isinstance(files, int):
+                found[fingerprint] = files
+        return found
 
     @cached_property
     def holds(self) -> dict[str, Hold]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from neuroflow.domain import AttemptRecord, FailureClass, Level, RunRecord
+from neuroflow.domain import AttemptRecord, FailureClass, Level, RunRecord, folder_gone
 from neuroflow.views.why_answer import AttemptAnswer, FailureAnswer, Next
 from neuroflow.views.why_facts import Facts
 from neuroflow.views.why_words import FAILURES, changes
 
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|EDQUOT|ENOSPC", re.IGNORECASE)
+_NO_FOLDER = "there was nothing to convert"
 _NO_ROOM_NOTE = "the disk, or the quota, is full: make room, then have it run again"
 
 
@@ -46,7 +47,7 @@ def failure_of(run: RunRecord, facts: Facts) -> FailureAnswer | None:
     message = run.error_message or (latest.message if latest is not None else "") or run.reason
     return FailureAnswer(
         failure=failure,
-        in_words=FAILURES[failure],
+        in_words=_NO_FOLDER if folder_gone(message) else FAILURES[failure],
         message=message,
         signature=run.signature,
         alike=facts.services.state.failed_alike(run),
@@ -60,7 +61,7 @@ def mend(run: RunRecord, failure: FailureAnswer | None, facts: Facts) -> Next:
         text = f"nothing: a person settled it ({run.resolution})"
         return Next(text, commands=(retry_command(run),))
     kind = failure.failure if failure is not None else FailureClass.APPLICATION
-    text, commands = _advice(kind, run)
+    text, commands = _advice(kind, run) if run.scope not in facts.gone_folders else _without_folder(kind, run)
     if run.pipeline in facts.holds:
         commands += (f"neuroflow pipeline resume {run.pipeline}",)
     commands += (retry_command(run),)
@@ -75,6 +76,13 @@ def retry_command(run: RunRecord) -> str:
 def no_room(text: str) -> str:
     """Return what to say of a log in which the disk was full, empty for others."""
     return _NO_ROOM_NOTE if _NO_ROOM.search(text) else ""
+
+
+def _without_folder(kind: FailureClass, run: RunRecord) -> tuple[str, tuple[str, ...]]:
+    if kind is not FailureClass.BAD_INPUT or run.level is not Level.SESSION:
+        return _advice(kind, run)
+    exclude = f'neuroflow session exclude {run.subject} {run.session} --reason "..."'
+    return "put its folder back, then run it again, or take the session out", (exclude,)
 
 
 def _advice(kind: FailureClass, run: RunRecord) -> tuple[str, tuple[str, ...]]:

@@ -25,7 +25,7 @@ def life(services: Services, *, up: bool | None) -> Life:
     """Say whether somebody looks after the runs.
 
     Args:
-        up: whether `neuroflow up` runs on this state folder, None where that can't be told.
+        up: whether the services of this state folder are seen to run, None where that can't be told.
     """
     now = services.clock()
     poll = services.state.get_value(POLL_KEY)
@@ -36,7 +36,9 @@ def life(services: Services, *, up: bool | None) -> Life:
     silent = last is None or now - last > max(_INTERVALS * interval, PATIENCE)
     works = not silent
     notes = [*_silence(last, now, up=up)] if silent else []
-    if last is not None and not silent and not up and now - last > max(_INTERVALS * interval, DOUBT):
+    late = last is not None and now - last > max(_INTERVALS * interval, DOUBT)
+    steady = works and (up or (up is None and not late))
+    if last is not None and works and not steady:
         notes.append(
             f"the last look at the jobs was {span((now - last).total_seconds())} ago: unless `neuroflow up`, its "
             "services, or a crontab with `neuroflow tick` run, nothing will happen"
@@ -48,10 +50,11 @@ def life(services: Services, *, up: bool | None) -> Life:
     return Life(
         works=works,
         last_poll=last,
-        next_poll=max(last + interval, now) if last is not None and works else None,
-        next_scan=_next_hour(now) if works and scan is not None else None,
-        next_pass=next_time(services.config.workflow.schedule, now) if works else None,
+        next_poll=max(last + interval, now) if last is not None and steady else None,
+        next_scan=_next_hour(now) if steady and scan is not None else None,
+        next_pass=next_time(services.config.workflow.schedule, now) if steady else None,
         notes=tuple(notes),
+        steady=steady,
     )
 
 

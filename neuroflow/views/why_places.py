@@ -14,11 +14,12 @@ from neuroflow.views.why_facts import Facts
 from neuroflow.views.why_failed import attempts_of
 from neuroflow.views.why_runs import before_start, running, submitted, submitting
 from neuroflow.views.why_said import NOTHING, Said, at_next_look, held_until, of_place
-from neuroflow.views.why_sessions import session_clause, session_next
+from neuroflow.views.why_sessions import BEFORE_CONVERSION, session_clause, session_next
 from neuroflow.views.why_waiting import hold_of
-from neuroflow.views.why_words import listed
+from neuroflow.views.why_words import count, listed
 
 _MOST_NAMED = 3
+_SOURCE = "dicom:"  # how the inputs of a conversion are named
 _BY_STATUS: Mapping[RunStatus, Callable[[RunRecord, Pipeline, Facts], Said]] = {
     RunStatus.PENDING: before_start,
     RunStatus.QUEUED: before_start,
@@ -44,7 +45,7 @@ class Explainer:
     def explain_all(self) -> dict[Place, PlaceAnswer]:
         """Return an answer for every pipeline and scope of the subject, upstream first."""
         for place, standing in self.facts.standings.items():
-            self.said[place] = self._explain(place, standing)
+            self.said[place] = self._with_folder(place, self._explain(place, standing))
         return {place: said.answer for place, said in self.said.items()}
 
     def _explain(self, place: Place, standing: Standing) -> Said:
@@ -62,6 +63,14 @@ class Explainer:
         reason = standing.reason or "there is nothing for it to do"
         clause = f"of which there is none: {reason}"
         return Said(of_place(place, "nothing", f"nothing to do: {reason}", NOTHING), clause, clause)
+
+    def _with_folder(self, place: Place, said: Said) -> Said:
+        """Say that the folder of a conversion is gone, where it is still needed."""
+        folder = self._gone_folder(place)
+        if folder is None or said.answer.state not in BEFORE_CONVERSION or folder in said.answer.summary:
+            return said
+        summary = f"its folder is not there: {folder}; {said.answer.summary}"
+        return replace(said, answer=replace(said.answer, summary=summary))
 
     def _with_run(self, answer: PlaceAnswer, run: RunRecord) -> PlaceAnswer:
         """Add what every run has."""
@@ -106,15 +115,37 @@ class Explainer:
             why = (
                 f"run {newest.id} is to be run again"
                 if newest.superseded
-                else f"its inputs changed since run {newest.id}"
+                else f"its inputs changed since run {newest.id}{self._files_since(newest, place)}"
             )
         held = hold_of(place[0], self.facts)
         following = at_next_look(self.facts, "opens its run") if held is None else held_until(place[0])
-        summary = f"everything that it needs is there, and its run is about to be opened ({why})"
+        summary = f"{self._needed(place)}, and its run is about to be opened ({why})"
         answer = of_place(place, "due", summary, following, causes=() if held is None else (held,))
         answer = replace(answer, former_results=self._former_results(place))
         clause = "which is about to be started"
         return Said(answer, f"{clause} ({why})", clause)
+
+    def _needed(self, place: Place) -> str:
+        folder = self._gone_folder(place)
+        return "everything that it needs is there" if folder is None else f"its folder is not there: {folder}"
+
+    def _gone_folder(self, place: Place) -> str | None:
+        """Return the folder that a conversion reads, where that is gone."""
+        is_conversion = not self.facts.services.registry.get(place[0]).depends_on
+        return self.facts.gone_folders.get(place[1]) if is_conversion else None
+
+    def _files_since(self, run: RunRecord, place: Place) -> str:
+        """Return how many files a session has now, and had when it was converted."""
+        session = self.facts.sessions.get(place[1])
+        if session is None or not run.inputs_key.startswith(_SOURCE):
+            return ""
+        files = self.facts.files_by_fingerprint(session)
+        now, before = files.get(session.fingerprint), files.get(run.inputs_key.removeprefix(_SOURCE))
+        if now is None or before is None:
+            return ""
+        return (
+            f": {count(now, 'file')}, as many as before" if now == before else f": {count(now, 'file')}, were {before}"
+        )
 
     def _newest(self, place: Place) -> RunRecord | None:
         runs = [one for one in self.facts.snapshot.runs if (one.pipeline, one.scope) == place and not one.was_withdrawn]
@@ -124,6 +155,8 @@ class Explainer:
         """Explain a place by the clauses of those upstream, which have theirs from further up: the root is told."""
         upon = standing.upon
         self.roots[place] = tuple(dict.fromkeys(root for one in upon for root in self.roots.get(one, (one,))))
+        if all(self.said[root].answer.state == "nothing" for root in self.roots[place]):
+            return self._nothing(place)
         start, state = _start_of(standing)
         summary = f"{start} {self._told(upon, brief=False)}"
         causes = tuple(
@@ -133,7 +166,29 @@ class Explainer:
         brief = f"{start} {self._told(upon, brief=True)}"
         shown = all(self.is_shown(root) for root in self.roots[place])
         answer = of_place(place, state, brief if shown else summary, self._after(place), causes=causes)
+        answer = replace(answer, former_results=self._former_results(place))
         return Said(answer, f"which {summary}", f"which {brief}")
+
+    def _nothing(self, place: Place) -> Said:
+        """Explain a place for which nothing comes, since nothing does at the root."""
+        roots = self.roots[place]
+        told = [self._why_nothing(root) for root in roots]
+        more = len(told) - _MOST_NAMED
+        why = "; ".join([*told[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
+        causes = tuple(
+            Cause("upstream", f"{_named(root)}, {self.said[root].clause}", since=self.said[root].answer.since)
+            for root in roots
+        )
+        answer = of_place(place, "nothing", f"nothing to do: {why}", NOTHING, causes=causes)
+        answer = replace(answer, former_results=self._former_results(place))
+        clause = f"of which there is none: {why}"
+        return Said(answer, clause, clause)
+
+    def _why_nothing(self, root: Place) -> str:
+        session = self.facts.sessions.get(root[1])
+        if session is not None and session.status is not SessionStatus.READY:
+            return f"{session.scope} is {session.status}"
+        return self.said[root].answer.summary.removeprefix("nothing to do: ")
 
     def _told(self, upon: tuple[Place, ...], *, brief: bool) -> str:
         words = [f"{_named(one)}, {self.said[one].brief if brief else self.said[one].clause}" for one in upon]
@@ -143,13 +198,12 @@ class Explainer:
     def _after(self, place: Place) -> Next:
         """Return what comes first for something that depends on other places."""
         roots = [self.said[root].answer for root in self.roots[place]]
-        stopped = [answer for answer in roots if answer.next.needs_person]
+        # One that is taken out, or can't be used, holds up nobody.
+        stopped = [answer for answer in roots if answer.next.needs_person and answer.state != "nothing"]
         commands = tuple(dict.fromkeys(command for answer in stopped for command in answer.next.commands))
         if stopped:
             named = listed([_named((one.pipeline, one.scope)) for one in stopped], most=_MOST_NAMED)
             return Next(f"nothing, until a person has brought on {named}", needs_person=True, commands=commands)
-        if all(answer.state == "nothing" for answer in roots):
-            return NOTHING
         times = [answer.next.at for answer in roots if answer.next.at is not None]
         return Next("it starts once that has completed", at=max(times, default=None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from neuroflow.domain import AttemptRecord, RunRecord, RunStatus
@@ -9,7 +10,7 @@ from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.views.why_answer import Cause, Next
 from neuroflow.views.why_facts import Facts
 from neuroflow.views.why_failed import failure_of
-from neuroflow.views.why_said import Reasons, Said, at_next_look, at_next_poll, held_until, not_running, of_run
+from neuroflow.views.why_said import Reasons, Said, at_next_look, at_next_poll, held_until, of_run, when_it_runs
 from neuroflow.views.why_waiting import (
     HOLDS,
     causes_before_start,
@@ -34,6 +35,8 @@ def before_start(run: RunRecord, pipeline: Pipeline, facts: Facts) -> Said:
     # The run's own reason tells of the wait as it was when it began.
     told = short(run.reason) if failure is None else f"{failure.in_words}: {short(failure.message)}"
     summary = "; ".join(filter(None, (told, blocked)))
+    if not {cause.kind for cause in causes} & HOLDS:
+        following = replace(following, commands=(*following.commands, f"neuroflow runs retry {run.id}"))
     answer = of_run(run, "retrying", summary, following, reasons=Reasons(causes, failure))
     clause = f"which is to be tried again (run {run.id})"
     return Said(answer, f"{clause}: {told}", clause)
@@ -46,9 +49,9 @@ def _start_of(run: RunRecord, pipeline: Pipeline, causes: tuple[Cause, ...], fac
     if "limit" in kinds and pipeline.max_concurrent == 0:
         key = f"workflow.max_concurrent.{run.pipeline}"
         return Next(f"nothing, until {key} is raised in the configuration", needs_person=True)
-    if not facts.life.works:
-        return not_running()
     until = max((cause.until for cause in causes if cause.until is not None), default=None)
+    if not facts.life.steady:
+        return when_it_runs(facts, "starts it", at=until)
     if until is not None:
         return Next(f"neuroflow starts it at {moment(until)}", at=until)
     if "limit" in kinds:
@@ -93,8 +96,8 @@ def _start_of_job(run: RunRecord, attempt: AttemptRecord, causes: tuple[Cause, .
         text = "nothing, until a person changes the job or the site; or cancel it, mend its request, and run it again"
         show = f"scontrol show job {attempt.job_id or attempt.job_name}"
         return Next(text, needs_person=True, commands=(show, f"neuroflow runs cancel {run.id}"))
-    if not facts.life.works:
-        return not_running("SLURM starts it, but then ")
+    if not facts.life.steady:
+        return when_it_runs(facts, "sees that", before="SLURM starts it by itself, and ")
     expected = causes[0].until
     if expected is not None:
         return Next(f"SLURM starts it, by its present plan at {moment(expected)}", at=expected)
@@ -119,8 +122,8 @@ def running(run: RunRecord, pipeline: Pipeline, facts: Facts) -> Said:
 
 
 def _end_of(attempt: AttemptRecord | None, began: datetime, facts: Facts) -> Next:
-    if not facts.life.works:
-        return not_running("its job goes on, but then ")
+    if not facts.life.steady:
+        return when_it_runs(facts, "sees that", before="its job ends by itself, and ")
     if attempt is None:
         return at_next_poll(facts, "looks for its job")
     limit = began + timedelta(minutes=attempt.resources.time_minutes)

@@ -63,8 +63,8 @@ def of_place(place: Place, state: str, summary: str, following: Next, *, causes:
 
 def at_next_look(facts: Facts, what: str) -> Next:
     """Return what neuroflow does when it looks at its database next, which is oftener than it asks SLURM."""
-    if not facts.life.works:
-        return not_running()
+    if not facts.life.steady:
+        return when_it_runs(facts, what)
     seconds = facts.services.config.cluster.poll_seconds
     at = facts.snapshot.now + timedelta(seconds=seconds)
     return Next(f"neuroflow {what} when it looks next, within {span(seconds)}", at=at)
@@ -73,8 +73,8 @@ def at_next_look(facts: Facts, what: str) -> Next:
 def at_next_poll(facts: Facts, what: str) -> Next:
     """Return what neuroflow does when it asks for its jobs next."""
     at = facts.life.next_poll
-    if not facts.life.works or at is None:
-        return not_running()
+    if not facts.life.steady or at is None:
+        return when_it_runs(facts, what)
     return Next(f"neuroflow {what} at the next poll, at {moment(at)}", at=at)
 
 
@@ -89,7 +89,13 @@ def held_until(pipeline: str, *, show: str = "") -> Next:
     return Next(text, needs_person=True, commands=(*look, f"neuroflow pipeline resume {pipeline}"))
 
 
-def not_running(before: str = "") -> Next:
-    """Return what happens while nobody looks after the runs."""
-    text = f"{before}nothing will happen until `neuroflow up` runs"
-    return Next(text, needs_person=True, commands=("neuroflow up",))
+def when_it_runs(facts: Facts, what: str, *, before: str = "", at: datetime | None = None) -> Next:
+    """Return what neuroflow does when it runs next, while it is not seen to run.
+
+    Args:
+        before: what happens all the same.
+        at: when it is due.
+    """
+    due = "" if at is None else f", at {moment(at)} at the earliest"
+    text = f"{before}neuroflow {what} when it runs next (`neuroflow up`, or `neuroflow tick`){due}"
+    return Next(text, needs_person=not facts.life.works, commands=("neuroflow up",))

@@ -7,11 +7,20 @@ from datetime import datetime, timedelta
 from neuroflow.domain import SessionRecord, SessionStatus
 from neuroflow.views.why_answer import Next, SessionAnswer
 from neuroflow.views.why_facts import Facts
+from neuroflow.views.why_said import when_it_runs
 from neuroflow.views.why_words import moment, short
 
+# The states of a conversion in which what a scan could not read may be the reason.
+BEFORE_CONVERSION = frozenset({"failed", "due", "retrying", "pending"})
 
-def session_answer(session: SessionRecord, facts: Facts) -> SessionAnswer:
-    """Say how a session stands."""
+
+def session_answer(session: SessionRecord, facts: Facts, *, conversion: str | None = None) -> SessionAnswer:
+    """Say how a session stands.
+
+    Args:
+        conversion: the state of the pipeline that reads its files.
+    """
+    is_ready = session.status is SessionStatus.READY
     return SessionAnswer(
         scope=session.scope,
         status=session.status,
@@ -20,6 +29,8 @@ def session_answer(session: SessionRecord, facts: Facts) -> SessionAnswer:
         folder=session.path,
         problems=session.problems,
         next=session_next(session, facts),
+        folder_is_gone=session.scope in facts.gone_folders,
+        problems_matter=not is_ready or conversion in BEFORE_CONVERSION,
     )
 
 
@@ -44,9 +55,8 @@ def session_next(session: SessionRecord, facts: Facts) -> Next | None:
         text = "nothing, until its files are mended, which the next scan sees, or a person takes it out"
         show, exclude = f"neuroflow session show {labels}", f'neuroflow session exclude {labels} --reason "..."'
         return Next(text, at=facts.life.next_scan, needs_person=True, commands=(show, "neuroflow scan", exclude))
-    if not facts.life.works:
-        text = "nothing will happen until `neuroflow up` runs"
-        return Next(text, needs_person=True, commands=("neuroflow up",))
+    if not facts.life.steady:
+        return when_it_runs(facts, "scans it", at=max(_quiet_at(session, facts), facts.snapshot.now))
     due = _scan_after(session, facts)
     return Next(f"the scan at {moment(due)} finds it quiet, unless its files change before", at=due)
 

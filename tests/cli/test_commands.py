@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -248,8 +249,41 @@ class TestScan:
     def test_it_writes_down_what_is_there(self, installation: Installation) -> None:
         write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 2)
         assert installation.json("scan")["outcome"]["found"] == 1
-        assert "found 1 sessions: 0 new" in installation.run("scan").stdout
+        assert "found 1 session: 0 new" in installation.run("scan").stdout
         assert installation.json("session", "list")["sessions"][0]["subject"] == "01"
+
+    def test_known_sessions_whose_folder_is_gone_are_named_and_stay_as_they_are(
+        self, installation: Installation
+    ) -> None:
+        dicom = installation.folder / "dicom"
+        for label in "abcdefgh":
+            write_series(dicom / "sub-01" / f"ses-{label}", 1)
+        before = installation.json("scan")["outcome"]
+        assert (before["not_found"], before["lost_folders"]) == (0, [])
+        shutil.rmtree(dicom / "sub-01" / "ses-b")
+        text = installation.run("scan").stdout
+        assert text.splitlines()[0].startswith("found 7 sessions: 0 new, 0 changed; ")
+        assert f"1 known session was not found: sub-01/ses-b ({dicom}/sub-01/ses-b)\n" in text
+        for label in "cdefgh":
+            shutil.rmtree(dicom / "sub-01" / f"ses-{label}")
+        text = installation.run("scan").stdout
+        assert "7 known sessions were not found: sub-01/ses-b (" in text
+        assert text.endswith(f"sub-01/ses-f ({dicom}/sub-01/ses-f), and 2 more\n")
+        outcome = installation.json("scan")["outcome"]
+        assert outcome["lost_folders"][0] == {"scope": "sub-01/ses-b", "folder": f"{dicom}/sub-01/ses-b"}
+        with installation.state() as state:
+            assert not [one for one in state.list_sessions() if one.status is SessionStatus.INVALID]
+            value = state.get_value("scan")
+            assert value is not None
+            assert value[0]["not_found"] == 7
+
+    def test_a_root_that_lost_everything_is_a_problem_and_no_list(self, installation: Installation) -> None:
+        write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 1)
+        installation.run("scan")
+        shutil.rmtree(installation.folder / "dicom" / "sub-01")
+        report = installation.json("scan")
+        assert report["outcome"]["not_found"] == 0
+        assert "check that the file system is mounted" in report["problems"][0]
 
 
 class TestStatus:

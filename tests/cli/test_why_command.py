@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from neuroflow.cli.why_output import _wrapped
 from neuroflow.views import why_answer
 from tests.cli.test_commands import Installation
 from tests.support.states import add_session, end_run, open_run
@@ -68,7 +69,8 @@ class TestWords:
             (("01", "qsirecn"), 3, "Did you mean 'qsirecon'?"),
             (("01", "bids_conversions"), 3, "Did you mean 'bids_conversion'?"),
             (("--run", "99"), 3, "the first is 1, the newest 2; `neuroflow runs list` lists them"),
-            (("99",), 3, "no subject '99'"),
+            (("99",), 3, "'99' is neither a subject nor a run\nhint: runs: the first is 1, the newest 2"),
+            (("01", "a", "qsirecn"), 3, "Did you mean 'qsirecon'?"),
         ],
     )
     def test_what_is_not_there_or_can_not_be_asked(
@@ -89,6 +91,17 @@ class TestText:
             assert part in text
         assert text.count("do: neuroflow runs retry 1") == 1, "one command brings on all behind it"
         assert "neuroflow has not looked at any job yet: nothing will happen until `neuroflow up` runs" in text
+
+    def test_lines_are_folded_at_a_terminals_width_and_commands_are_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = "  failed at noon: " + "many words " * 20
+        assert _wrapped(text) == [text]
+        monkeypatch.setenv("COLUMNS", "60")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        first, *others = _wrapped(text)
+        assert first.startswith("  failed at noon: many")
+        assert all(part.startswith("      ") for part in others)
+        assert max(map(len, (first, *others))) <= 60
+        assert len(_wrapped("     do: neuroflow " + "x " * 60)) == 1
 
     def test_what_others_wrote_never_steers_the_terminal(self, installation: Installation) -> None:
         with installation.state() as state:

@@ -335,6 +335,12 @@ def test_bad_input_is_bad_input_whatever_the_memory() -> None:
     assert verdict(seen).failure is FailureClass.BAD_INPUT
 
 
+def test_a_folder_that_is_gone_is_told_without_the_tool() -> None:
+    line = "error: the session's folder is not there: /dicom/sub-01/ses-a"
+    found = verdict(sighting(accounting=JobState.FAILED, record=exit_record(exit_code=5, bad_input=line)))
+    assert (found.failure, found.reason) == (FailureClass.BAD_INPUT, line.removeprefix("error: "))
+
+
 @pytest.mark.parametrize("accounting", [None, JobState.RUNNING, JobState.UNRECOGNISED])
 def test_a_job_that_nobody_knows_is_unknown_after_the_grace_and_never_a_failure(accounting: JobState | None) -> None:
     seen = sighting(accounting=accounting, ended_ago=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pydicom
 import pytest
 from pydicom.uid import RawDataStorage
 
+from neuroflow.adapters import get_adapter
 from neuroflow.discovery.stage import main
+from tests.adapters.requests import make_request
 from tests.discovery.dicom_files import write_dicom, write_series
 
 
@@ -152,6 +155,16 @@ def test_without_an_image_the_exit_code_is_three_and_the_reason_is_told(
     assert "no DICOM image" in printed
     assert "not a DICOM file (1): 'notes.txt'" in printed
     assert not target.exists()
+
+
+def test_a_folder_that_is_gone_is_told_so_that_the_conversion_fails_for_good(
+    tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "root" / "sub-01" / "ses-1"
+    assert run(gone, target) == 5
+    assert capsys.readouterr().err == f"error: the session's folder is not there: {gone}\n"
+    patterns = get_adapter("bids_conversion").build(make_request("bids_conversion")).bad_input_patterns
+    assert any(re.search(pattern, f"error: the session's folder is not there: {gone}") for pattern in patterns)
 
 
 def test_a_part_that_can_not_be_opened_is_an_error(ordinary_user_root: Path) -> None:

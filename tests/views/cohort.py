@@ -79,13 +79,27 @@ class Cohort:
         self.services = replace(self.services, registry=registry)
 
     def session(
-        self, subject: str = "01", label: str = "a", *, settle_minutes: float = 0, missing: tuple[str, ...] = ()
+        self,
+        subject: str = "01",
+        label: str = "a",
+        *,
+        settle_minutes: float = 0,
+        missing: tuple[str, ...] = (),
+        problems: tuple[str, ...] = (),
+        files: int = 12,
     ) -> SessionRecord:
         """Let a scan find a session."""
-        self.state.record_scan([found(subject, label, missing=missing)], settle_minutes=settle_minutes)
+        folder = self.folder_of(subject, label)
+        folder.mkdir(parents=True, exist_ok=True)
+        seen = found(subject, label, path=str(folder), fingerprint=f"f{files}", missing=missing, problems=problems)
+        self.state.record_scan([replace(seen, files=files)], settle_minutes=settle_minutes)
         record = self.state.find_session(subject, label)
         assert record is not None
         return record
+
+    def folder_of(self, subject: str = "01", label: str = "a") -> Path:
+        """Return a session's DICOM folder."""
+        return self.folder / "dicom" / subject / label
 
     def open_due(self) -> list[RunRecord]:
         """Open the runs that the scheduler wants."""

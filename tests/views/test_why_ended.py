@@ -293,6 +293,64 @@ class TestSessions:
         assert answer.sessions[0].next is not None
         assert "neuroflow session show 01 a" in answer.sessions[0].next.commands
 
+    @pytest.mark.parametrize("missing", [(), ("no series is called dwi",)])
+    def test_nothing_is_expected_downstream_of_one_that_is_out(self, cohort: Cohort, missing: tuple[str, ...]) -> None:
+        session = cohort.session()
+        cohort.complete(cohort.open_only())
+        cohort.complete(cohort.open_only())
+        if missing:
+            cohort.session(missing=missing, files=3)
+        else:
+            cohort.state.set_session_excluded(session.id, True, reason="moved too much", actor="anna")
+        status = "invalid" if missing else "excluded"
+        answer = {one.pipeline: one for one in cohort.ask().pipelines}
+        assert answer["qsiprep"].summary == f"nothing to do: sub-01/ses-a is {status}"
+        assert (answer["qsiprep"].state, answer["qsiprep"].former_results) == ("nothing", 2)
+        assert not answer["qsiprep"].next.needs_person
+        assert answer["qsirecon"].state == "nothing"
+
+    def test_one_that_is_out_holds_up_nobody_beside_one_that_failed(self, cohort: Cohort) -> None:
+        out = cohort.session(label="b")
+        cohort.state.set_session_excluded(out.id, True, reason="moved too much", actor="anna")
+        cohort.session()
+        cohort.fail(cohort.open_only())
+        answer = cohort.place("qsiprep", "sub-01")
+        assert answer.state == "blocked"
+        assert answer.next.text == "nothing, until a person has brought on bids_conversion of sub-01/ses-a"
+
+    def test_a_folder_that_is_gone_is_told_where_it_is_needed(self, cohort: Cohort) -> None:
+        cohort.session()
+        cohort.folder_of().rmdir()
+        assert cohort.ask().sessions[0].folder_is_gone
+        assert cohort.place().summary.startswith(f"its folder is not there: {cohort.folder_of()}, and its run is about")
+        cohort.fail(cohort.open_only(), verdict=replace(FAILED, failure=FailureClass.BAD_INPUT))
+        answer = cohort.place()
+        assert answer.summary.startswith(f"its folder is not there: {cohort.folder_of()}; failed")
+        assert "put its folder back" in answer.next.text
+
+    def test_an_archived_folder_takes_nothing_from_what_is_done(self, cohort: Cohort) -> None:
+        cohort.session()
+        cohort.complete(cohort.open_only())
+        cohort.folder_of().rmdir()
+        answer = cohort.ask()
+        assert answer.sessions[0].folder_is_gone
+        assert answer.sessions[0].next is None
+        assert answer.pipelines[0].summary.startswith("completed at")
+
+    def test_how_many_files_it_has_now_and_had(self, cohort: Cohort) -> None:
+        cohort.session(files=336)
+        cohort.complete(cohort.open_only())
+        cohort.session(files=166)
+        answer = cohort.place()
+        assert answer.state == "due"
+        assert "its inputs changed since run 1: 166 files, were 336" in answer.summary
+
+    def test_what_a_scan_could_not_read_matters_until_it_is_converted(self, cohort: Cohort) -> None:
+        cohort.session(problems=("not a DICOM file: LICENSE",))
+        assert cohort.ask().sessions[0].problems_matter
+        cohort.complete(cohort.open_only())
+        assert not cohort.ask().sessions[0].problems_matter
+
     def test_another_subject_is_not_read(self, cohort: Cohort) -> None:
         cohort.session("01")
         cohort.session("02")

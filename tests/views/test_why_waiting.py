@@ -209,8 +209,21 @@ class TestWhoeverLooks:
         cohort.now += timedelta(minutes=7)
         answer = cohort.ask(up=False)
         assert "the last look at the jobs was 7 min ago: unless `neuroflow up`" in answer.life.notes[0]
-        assert answer.life.works
+        assert (answer.life.works, answer.life.steady) == (True, False)
         assert not cohort.ask(up=True).life.notes
+
+    @pytest.mark.parametrize("made", [settling, due, next_to_start, retry_wait, being_submitted])
+    def test_what_is_not_seen_to_run_promises_no_times(self, cohort: Cohort, made: Callable[[Cohort], None]) -> None:
+        made(cohort)
+        life = cohort.ask(up=False).life
+        assert (life.next_poll, life.next_scan, life.next_pass) == (None, None, None)
+        following = cohort.place(up=False).next
+        assert "when it runs next (`neuroflow up`, or `neuroflow tick`)" in following.text
+        assert following.commands[0] == "neuroflow up"
+
+    def test_a_retry_that_waits_can_be_started_now(self, cohort: Cohort) -> None:
+        retry_wait(cohort)
+        assert cohort.place().next.commands == ("neuroflow runs retry 1",)
 
     def test_one_that_runs_and_does_not_look(self, cohort: Cohort) -> None:
         next_to_start(cohort)
