@@ -114,7 +114,7 @@ def _refuse_nothing(act: Act) -> None:
     more = f", and {len(act.skipped) - 1} others" if len(act.skipped) > 1 else ""
     first = act.skipped[0]
     raise UsageError(
-        f"{first.name} {first.why}{more}", hint="`neuroflow runs show ID` and `neuroflow session show` tell more"
+        f"{first.name} {first.why}{more}", hint="`neuroflow why` tells how a subject, a session or a run stands"
     )
 
 

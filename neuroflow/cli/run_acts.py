@@ -35,14 +35,20 @@ _run_ids = click.argument("run_ids", metavar="[ID]...", type=int, nargs=-1)
 def retry(app: AppContext, run_ids: tuple[int, ...], selection: Selection, manner: Manner) -> None:
     """Run ended runs again, each as a new run; what depends on them follows.
 
-    By their ids, or by filters: then those that failed, unless --status says otherwise.
+    A run that waits for its next attempt makes it now. By their ids, or by filters: then those that failed, unless
+    --status says otherwise.
     """
     from neuroflow.domain import ENDED_RUN_STATUSES, RunStatus
     from neuroflow.orchestrator.picking import retrying
 
     services = app.services()
     runs = _picked(
-        services, run_ids, selection, statuses=frozenset({RunStatus.FAILED}), allowed=ENDED_RUN_STATUSES, verb="retry"
+        services,
+        run_ids,
+        selection,
+        statuses=frozenset({RunStatus.FAILED}),
+        allowed=ENDED_RUN_STATUSES | {RunStatus.RETRY_WAIT},
+        verb="retry",
     )
     carry_out(services, retrying(services, runs), manner)
 

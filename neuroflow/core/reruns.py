@@ -47,6 +47,22 @@ class RerunState(Store):
             write_audits(session, entries)
         return tuple(done)
 
+    def hasten_runs(self, run_ids: Collection[int], *, reason: str, actor: str = DEFAULT_ACTOR) -> tuple[int, ...]:
+        """Have runs that wait for their next attempt make it now; return the ids of those that will."""
+        with self._write() as (session, now):
+            done: list[int] = []
+            for run_id in sorted(run_ids):
+                statement = (
+                    update(RunRow)
+                    .where(RunRow.id == run_id, RunRow.status == RunStatus.RETRY_WAIT)
+                    .values(next_attempt_at=now, updated_at=now)
+                    .returning(RunRow.id)
+                    .execution_options(synchronize_session=False)
+                )
+                done += session.scalars(statement).all()
+            write_audits(session, [Audit(now, actor, "run.hastened", "run", run, None, None, reason) for run in done])
+        return tuple(done)
+
     def mark_session_for_rerun(
         self, session_id: int, reason: str, *, pipeline: str | None = None, actor: str = DEFAULT_ACTOR
     ) -> list[int]:

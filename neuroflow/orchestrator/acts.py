@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from neuroflow.core.store import in_chunks
-from neuroflow.domain import Change, RerunRequest, RunRecord
+from neuroflow.domain import Change, RerunRequest, RunRecord, RunStatus
 from neuroflow.orchestrator.control import cancel_runs
 from neuroflow.orchestrator.services import Services
 
@@ -61,10 +61,13 @@ class Act:
     def change(self) -> Change:
         """What it changes, for whoever looks ahead."""
         of_runs = frozenset(run.id for target in self.targets for run in target.runs)
+        waiting = frozenset(
+            run.id for target in self.targets for run in target.runs if run.status is RunStatus.RETRY_WAIT
+        )
         stops = frozenset(run.id for target in self.targets for run in target.stops)
         sessions = frozenset(target.id for target in self.targets)
         return Change(
-            superseded=of_runs | stops if self.verb is Verb.RERUN else frozenset(),
+            superseded=(of_runs - waiting) | stops if self.verb is Verb.RERUN else frozenset(),
             cancelled=of_runs if self.verb is Verb.CANCEL else stops,
             excluded=sessions if self.verb is Verb.EXCLUDE else frozenset(),
             included=sessions if self.verb is Verb.INCLUDE else frozenset(),
@@ -117,8 +120,10 @@ def _rerun(services: Services, act: Act, batch: Sequence[Target], hand: Hand, ou
     if stops:
         # First: a crash between the two leaves cancelled runs, which are run again when the act is repeated.
         outcome.errors += cancel_runs(services, stops, reason=hand.reason, actor=hand.actor).errors
+    waiting = [run.id for target in batch for run in target.runs if run.status is RunStatus.RETRY_WAIT]
+    done = {*services.state.hasten_runs(waiting, reason=hand.reason, actor=hand.actor)} if waiting else set()
     requests = [_request(target) for target in batch]
-    done = {*services.state.supersede_runs(requests, reason=hand.reason, actor=hand.actor)}
+    done |= {*services.state.supersede_runs(requests, reason=hand.reason, actor=hand.actor)}
     outcome.note(batch, lambda target: bool(done.intersection(_request(target).run_ids)))
 
 

@@ -23,6 +23,12 @@ from neuroflow.orchestrator.acts import Act, Skipped, Target, Verb
 from neuroflow.orchestrator.services import Services
 
 _UNSUCCESSFUL = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+# Why nothing of a session can be run again, and what to do about it.
+_UNREADY = {
+    SessionStatus.SETTLING: "settling ({reason}): it is run by itself once its files are quiet",
+    SessionStatus.INVALID: "invalid ({reason}): nothing can be run; mend its files, then `neuroflow scan`",
+    SessionStatus.EXCLUDED: "excluded ({reason}): take it in first with `neuroflow session include`",
+}
 
 
 def find_runs(services: Services, run_ids: Collection[int]) -> list[RunRecord]:
@@ -39,12 +45,15 @@ def find_runs(services: Services, run_ids: Collection[int]) -> list[RunRecord]:
 
 
 def retrying(services: Services, runs: Sequence[RunRecord]) -> Act:
-    """Run these again, each as a new run."""
+    """Run these again, each as a new run; those that wait for their next attempt make it now."""
     newest = {(run.pipeline, run.scope): run.id for run in services.state.present_runs({r.subject_id for r in runs})}
 
     def why_not(run: RunRecord) -> Skipped | None:
+        if run.status is RunStatus.RETRY_WAIT:
+            return None
         if run.status in OPEN_RUN_STATUSES:
-            return Skipped(_name(run), f"is {run.status}: only an ended run can be run again")
+            why = f"is {run.status}: it can be run again once it has ended (`neuroflow runs cancel {run.id}` ends it)"
+            return Skipped(_name(run), why)
         if run.superseded:
             return Skipped(_name(run), "is to be run again already", done=True)
         if newest.get((run.pipeline, run.scope), run.id) != run.id:
@@ -101,6 +110,9 @@ def rerunning_sessions(
     by_subject = _by_subject(services, {session.subject_id for session in sessions})
     made: list[Target | Skipped] = []
     for session in sessions:
+        if session.status is not SessionStatus.READY:
+            made.append(Skipped(session.scope, f"is {_UNREADY[session.status].format(reason=session.status_reason)}"))
+            continue
         runs = [run for run in by_subject[session.subject_id] if run.session_id in (None, session.id)]
         target = Target("session", session.id, session.scope, session.subject_id, str(session.status))
         made.append(_again(target, _from(runs, pipeline), stop=stop, what=pipeline))
@@ -155,6 +167,8 @@ def _of_runs(verb: Verb, runs: Sequence[RunRecord], why_not: Callable[[RunRecord
             skipped.append(reason)
             continue
         failure = f" ({run.failure})" if run.failure else ""
+        if verb is Verb.RERUN and run.status is RunStatus.RETRY_WAIT:
+            failure += ", its next attempt comes now"
         targets.append(Target("run", run.id, _name(run), run.subject_id, f"{run.status}{failure}", runs=(run,)))
     return Act(verb, "run", tuple(targets), tuple(skipped))
 

@@ -369,7 +369,7 @@ class TestRuns:
         assert "is cancelled already" in pending.run("runs", "cancel", "1", code=2).stderr
 
     def test_retry_refuses_an_open_run(self, pending: Installation) -> None:
-        assert "is pending: only an ended run" in pending.run("runs", "retry", "1", code=2).stderr
+        assert "is pending: it can be run again once it has ended" in pending.run("runs", "retry", "1", code=2).stderr
 
     def test_retry_asks_once(self, failed: Installation) -> None:
         assert "in place of run 1" in failed.run("runs", "retry", "1", "--reason", "repaired").stdout
