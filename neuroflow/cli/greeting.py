@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from neuroflow.cli.output import counted
 from neuroflow.errors import ConfigError, NeuroflowError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def next_step(app: AppContext) -> list[str]:
             return [
                 "There is no configuration here yet. Next:",
                 "  neuroflow init study    write one",
-                "  neuroflow demo          or first see everything at work, on made-up data",
+                "  neuroflow demo          or first see everything at work, on made-up data; with the demo's packages:",
+                "                          pip install '.[demo]' in the checkout",
             ]
         return [f"The configuration can't be used: {str(error).splitlines()[0]}", "Next: neuroflow config validate"]
     except NeuroflowError as error:
@@ -55,6 +57,6 @@ def _next_step_of(config: NeuroflowConfig) -> list[str]:
     at_work = sum(runs.get(status, 0) for status in _AT_WORK)
     return [
         file,
-        f"{sum(sessions.values())} sessions; runs: {runs.get('completed', 0)} completed, {at_work} at work, "
+        f"{counted(sum(sessions.values()), 'session')}; runs: {runs.get('completed', 0)} completed, {at_work} at work, "
         f"{runs.get('failed', 0)} failed. Next: neuroflow status",
     ]

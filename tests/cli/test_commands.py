@@ -317,13 +317,22 @@ class TestRuns:
             run["id"] for run in failed.json("runs", "list", "--status", "failed", "--subject", "sub-01")["runs"]
         ] == [1]
         assert failed.json("runs", "list", "--status", "completed")["runs"] == []
-        assert "no runs" in failed.run("runs", "list", "--session", "ses-b").stdout
+        nothing = failed.run("runs", "list", "--session", "ses-b").stdout
+        assert nothing == "there is one run, and it does not match\n"
+
+    def test_a_completed_one_does_not_repeat_what_all_of_them_say(self, installation: Installation) -> None:
+        with installation.state() as state:
+            run = open_run(state, add_session(state))
+            end_run(state, run.id)
+            reason = state.get_run(run.id).reason
+        assert reason
+        assert reason not in installation.run("runs", "list").stdout
 
     def test_one_is_shown_with_attempts_and_history(self, failed: Installation) -> None:
         text = failed.run("runs", "show", "1").stdout
         assert "attempt 1: failed on slurm as job 4711" in text
         assert "given up" in text
-        assert "2 cores, 4000 MiB, 60 min, 1 GPUs" in text
+        assert "2 cores, 4000 MiB, 60 min, 1 GPU" in text
         report = failed.json("runs", "show", "1")
         assert report["run"]["status"] == "failed"
         assert len(report["attempts"]) == 1
@@ -346,6 +355,8 @@ class TestSessions:
     def test_list_and_show(self, failed: Installation) -> None:
         assert "ready" in failed.run("session", "list", "--subject", "01").stdout
         assert failed.json("session", "list", "--status", "invalid")["sessions"] == []
+        nothing = failed.run("session", "list", "--status", "invalid").stdout
+        assert nothing == "no session is invalid; there is 1 session\n"
         assert "/dicom/01/a" in failed.run("session", "show", "sub-01", "ses-a").stdout
         assert failed.json("session", "show", "01", "a")["runs"][0]["id"] == 1
 
