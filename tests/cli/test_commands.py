@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -504,7 +505,27 @@ class TestWorkflow:
         write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 2)
         result = installation.run("workflow", "run", "--sync", "--stage", "discovery")
         result = installation.run("workflow", "run", "--sync", "--stage", "bids_conversion", code=1)
-        assert "1 runs failed: 1" in result.stderr
+        said, hint = result.stderr.splitlines()[-2:]
+        assert said.endswith("1 run failed: 1")
+        assert "`neuroflow why --run 1`, `neuroflow logs 1 --stderr`" in hint
+        assert "run 1 bids_conversion sub-01/ses-a: failed: " in result.stdout
+        assert any(line.split()[:1] == ["qsiparc"] for line in result.stdout.splitlines()), "the table of the status"
+
+    @pytest.mark.slow
+    def test_until_when_it_waits_is_said_at_once(
+        self, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no heudiconv
+        again = "max_attempts: 2\n    initial_delay_minutes: 0.02\n    jitter: 0"
+        installation.config.write_text(installation.config.read_text().replace("max_attempts: 1", again))
+        write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 2)
+        result = installation.run("workflow", "run", "--sync", code=1)
+        waits, meanwhile, failed = result.stdout.splitlines()[:3]
+        assert waits.startswith("run 1 bids_conversion sub-01/ses-a: ")
+        assert "attempt 1 of 2 failed" in waits
+        assert re.search(r"; next attempt at \d\d:\d\d UTC$", waits)
+        assert meanwhile.startswith("Ctrl-C ends this")
+        assert failed.startswith("run 1 bids_conversion sub-01/ses-a: failed: ")
         assert installation.json("runs", "list")["runs"][0]["status"] == "failed"
 
     @pytest.mark.slow
