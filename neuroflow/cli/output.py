@@ -21,7 +21,7 @@ _IN_ASCII = str.maketrans(
     {"…": "...", "–": "-", "—": "-", "→": "->", "─": "-", "━": "-", "·": ".", "×": "x", "■": "#", "█": "#", "✓": "+"}
 )
 _GAP = 2  # between two columns
-_LEAST_SHORTENED = 16  # of a column whose cells are cut
+_WELL_SHORTENED, _LEAST_SHORTENED = 24, 16  # of a column whose cells are cut
 _LEAST_FOLDED = 24  # of the one column that is folded to make a table fit
 
 
@@ -132,7 +132,12 @@ def no_match(total: int, noun: str) -> str:
 
 
 def write_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str, shortened: str = "", left_out: str = ""
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    empty: str,
+    shortened: str = "",
+    left_out: Sequence[str] = (),
 ) -> None:
     """Write a table, or `empty` where there are no rows.
 
@@ -140,15 +145,17 @@ def write_table(
 
     Args:
         shortened: the column whose cells are cut before that, as long as they say something.
-        left_out: the column that is left out even before that.
+        left_out: columns that are left out for its sake, one after the other.
     """
     if not rows:
         click.echo(empty)
         return
     console = make_console()
     widths = _widths(columns, rows)
-    if left_out and _excess(widths, console) > 0:
-        columns, rows = _without(left_out, columns, rows)
+    for name in left_out:
+        if _excess(widths, console) <= max(widths[columns.index(shortened)] - _WELL_SHORTENED, 0):
+            break
+        columns, rows = _without(name, columns, rows)
         widths = _widths(columns, rows)
     if shortened and _excess(widths, console) > 0:
         rows = _shorten(

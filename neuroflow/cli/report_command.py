@@ -10,7 +10,7 @@ import click
 from neuroflow.cli.arguments import SUBJECT, actor, examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.moments import since_option
-from neuroflow.cli.output import escaped, write_json
+from neuroflow.cli.output import counted, escaped, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,9 @@ def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         write_json(outcome)
         return
-    click.echo(f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {outcome['sessions']} sessions")
+    click.echo(
+        f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {counted(outcome['sessions'], 'session')}"
+    )
     if outcome["results_read"] or outcome["results_kept"]:
         click.echo(
             f"key figures were looked up for {outcome['results_read'] + outcome['results_kept']} results, "

@@ -19,7 +19,7 @@ def write_runs(runs: Sequence[RunRecord], *, empty: str = "no runs") -> None:
         [_row(run) for run in runs],
         empty=empty,
         shortened="reason",
-        left_out="changed",
+        left_out=("changed", "attempts"),
     )
 
 

@@ -6,7 +6,7 @@ import click
 
 from neuroflow.cli.arguments import examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import escaped, write_json
+from neuroflow.cli.output import counted, escaped, write_json
 
 
 @click.command("scan", epilog=examples("neuroflow scan", "neuroflow scan --json"))
@@ -21,7 +21,7 @@ def scan_command(app: AppContext, as_json: bool) -> None:
         write_json({"schema": 1, "outcome": outcome, "problems": problems})
         return
     click.echo(
-        f"found {outcome.found} sessions: {outcome.new} new, {outcome.changed} changed; "
+        f"found {counted(outcome.found, 'session')}: {outcome.new} new, {outcome.changed} changed; "
         f"{outcome.ready} ready, {outcome.settling} settling, {outcome.invalid} invalid"
     )
     for problem in problems:

@@ -249,7 +249,7 @@ class TestScan:
     def test_it_writes_down_what_is_there(self, installation: Installation) -> None:
         write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 2)
         assert installation.json("scan")["outcome"]["found"] == 1
-        assert "found 1 sessions: 0 new" in installation.run("scan").stdout
+        assert "found 1 session: 0 new" in installation.run("scan").stdout
         assert installation.json("session", "list")["sessions"][0]["subject"] == "01"
 
 
