@@ -85,7 +85,7 @@ class StatusType(click.ParamType["StrEnum"]):
         """Offer the statuses."""
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(status) for status in self._statuses() if status.startswith(incomplete.lower())]
+        return [CompletionItem(str(status)) for status in self._statuses() if status.startswith(incomplete.lower())]
 
     def _statuses(self) -> type[StrEnum]:
         from neuroflow import domain

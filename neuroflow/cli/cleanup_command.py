@@ -6,7 +6,7 @@ import click
 
 from neuroflow.cli.arguments import actor, examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import escaped, write_json, write_table
+from neuroflow.cli.output import counted, escaped, write_json, write_table
 
 _KINDS = click.Choice(["work", "attempts", "quarantine", "replaced"])
 
@@ -53,7 +53,7 @@ def cleanup_command(
         rows = [(item.kind, _size(item.bytes), item.path, item.reason) for item in found]
         write_table(("kind", "size", "folder", "why"), rows, empty="nothing is old enough to go")
         if found:
-            click.echo(f"{len(found)} folders, {_size(total)}")
+            click.echo(f"{counted(len(found), 'folder')}, {_size(total)}")
     if dry_run or not found:
         return
     if not yes:

@@ -10,19 +10,30 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from neuroflow.config import NeuroflowConfig
     from neuroflow.core.glance import Glance
 
-Kind = Literal["subject", "session", "pipeline", "run"]
+Kind = Literal["subject", "session", "pipeline", "stage", "run", "why", "signature", "letter", "standing", "priority"]
 
 _LIMIT = 100
-_PREFIXES = {"subject": "sub-", "session": "ses-"}
+_FEW = 10
 # Parameters that are known by their names, whatever command has them.
-_KINDS: dict[str, Kind] = {"pipeline": "pipeline", "pipelines": "pipeline", "run_id": "run", "run_ids": "run"}
-_KINDS_OF_METAVARS: dict[str, Kind] = {"PIPELINE": "pipeline", "RUN": "run"}
+_KINDS: dict[str, Kind] = {
+    "pipeline": "pipeline",
+    "pipelines": "pipeline",
+    "stage": "stage",
+    "run_id": "run",
+    "run_ids": "run",
+    "words": "why",
+    "signature": "signature",
+    "standings": "standing",
+    "priority": "priority",
+}
+_KINDS_OF_METAVARS: dict[str, Kind] = {"PIPELINE": "pipeline", "SIGNATURE": "letter", "RUN": "run"}
+_EQUIPPED = (click.types.StringParamType, click.types.IntParamType, click.types.FuncParamType)
 
 
 def suggestions(kind: Kind, context: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
@@ -34,25 +45,79 @@ def suggestions(kind: Kind, context: click.Context, incomplete: str) -> list[Com
 
 
 def _suggest(kind: Kind, context: click.Context, incomplete: str) -> Iterator[CompletionItem[Any]]:
+    if kind in ("standing", "priority"):
+        yield from _beginning(_words(kind), incomplete)
+        return
     config = _config(context)
-    if kind == "pipeline":
+    if kind in ("pipeline", "stage"):
         names = sorted(type(config.pipelines).model_fields)
-        yield from (CompletionItem(name) for name in names if name.startswith(incomplete))
+        yield from _beginning(["discovery", *names] if kind == "stage" else names, incomplete)
         return
     with _glance(config) as glance:
-        if kind == "run":
-            for run in glance.runs(incomplete, limit=_LIMIT):
-                yield CompletionItem(str(run.id), help=f"{run.pipeline} {run.scope} {run.status}")
-            return
-        prefix = _PREFIXES[kind]
-        subject = context.params.get("subject") if kind == "session" else None
-        for shown, typed in _ways_to_write(prefix, incomplete):
-            found = (
-                glance.subjects(typed, limit=_LIMIT)
-                if kind == "subject"
-                else glance.sessions(typed, subject=subject if isinstance(subject, str) else None, limit=_LIMIT)
-            )
-            yield from (CompletionItem(shown + label) for label in found)
+        if kind == "why":
+            yield from _for_why(config, glance, context.params.get("words") or (), incomplete)
+        elif kind == "subject":
+            yield from _subjects(glance, incomplete)
+        elif kind == "session":
+            subject = context.params.get("subject") or context.params.get("subject_label")
+            yield from _sessions(glance, subject if isinstance(subject, str) else None, incomplete)
+        else:
+            if kind in ("signature", "letter"):
+                yield from _beginning(glance.signatures(incomplete, limit=_LIMIT), incomplete)
+            if kind in ("run", "letter"):
+                yield from _runs(glance, incomplete, limit=_LIMIT, failed=kind == "letter")
+
+
+def _words(kind: Kind) -> list[str]:
+    from neuroflow.domain.overview import Standing
+    from neuroflow.domain.priority import PRIORITY_WORDS
+
+    return [str(one) for one in Standing] if kind == "standing" else list(PRIORITY_WORDS)
+
+
+def _beginning(words: Iterable[str], incomplete: str) -> Iterator[CompletionItem[Any]]:
+    return (CompletionItem(word) for word in words if word.startswith(incomplete))
+
+
+def _subjects(glance: Glance, incomplete: str) -> Iterator[CompletionItem[Any]]:
+    for shown, typed in _ways_to_write("sub-", incomplete):
+        yield from (CompletionItem(shown + label) for label in glance.subjects(typed, limit=_LIMIT))
+
+
+def _sessions(glance: Glance, subject: str | None, incomplete: str) -> Iterator[CompletionItem[Any]]:
+    for shown, typed in _ways_to_write("ses-", incomplete):
+        found = glance.sessions(typed, subject=subject, limit=_LIMIT)
+        yield from (CompletionItem(shown + label) for label in found)
+
+
+def _runs(glance: Glance, incomplete: str, *, limit: int, failed: bool = False) -> Iterator[CompletionItem[Any]]:
+    for run in glance.runs(incomplete, limit=limit, status="failed" if failed else None):
+        yield CompletionItem(str(run.id), help=f"{run.pipeline} {run.scope} {run.status}")
+
+
+def _for_why(
+    config: NeuroflowConfig, glance: Glance, before: Sequence[str], incomplete: str
+) -> Iterator[CompletionItem[Any]]:
+    """Return what is not named yet of a subject, its session and a pipeline."""
+    pipelines = sorted(type(config.pipelines).model_fields)
+    labels = [word for word in before if word not in pipelines]
+    subject = next((word for word in labels if not word.startswith("ses-")), None)
+    if subject is None:
+        yield from _subjects(glance, incomplete)
+        return
+    if len(labels) == 1:
+        yield from _sessions(glance, subject.removeprefix("sub-"), incomplete)
+    if len(labels) == len(before):
+        yield from _beginning(pipelines, incomplete)
+
+
+def newest_runs(context: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+    """Return the newest runs whose number begins so: few, as they are offered beside other words."""
+    try:
+        with _glance(_config(context)) as glance:
+            return list(_runs(glance, incomplete, limit=_FEW))
+    except Exception:  # nothing may disturb a person who types
+        return []
 
 
 def _ways_to_write(prefix: str, incomplete: str) -> Iterator[tuple[str, str]]:
@@ -126,7 +191,7 @@ def equip(command: click.Command) -> None:
     """Let every parameter that names a pipeline or a run, in this command and below, offer what there is."""
     for parameter in command.params:
         kind = _kind_of(parameter)
-        if kind is not None and isinstance(parameter.type, click.types.StringParamType | click.types.IntParamType):
+        if kind is not None and isinstance(parameter.type, _EQUIPPED):
             parameter.type = _Suggested(parameter.type, kind)
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         equip(below)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from neuroflow.cli.output import counted
 from neuroflow.errors import ConfigError, NeuroflowError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def next_step(app: AppContext) -> list[str]:
             return [
                 "There is no configuration here yet. Next:",
                 "  neuroflow init study    write one",
-                "  neuroflow demo          or first see everything at work, on made-up data",
+                "  neuroflow demo          or first see everything at work, on made-up data; with the demo's packages:",
+                "                          pip install '.[demo]' in the checkout",
             ]
         return [f"The configuration can't be used: {str(error).splitlines()[0]}", "Next: neuroflow config validate"]
     except NeuroflowError as error:
@@ -66,7 +68,6 @@ def _runs(counts: Mapping[str, int]) -> str:
 
 
 def _sessions(counts: Mapping[str, int]) -> str:
-    total = sum(counts.values())
-    text = "1 session" if total == 1 else f"{total} sessions"
+    text = counted(sum(counts.values()), "session")
     invalid = counts.get("invalid", 0)
     return text + (f", {invalid} invalid (`neuroflow session list --status invalid`)" if invalid else "")

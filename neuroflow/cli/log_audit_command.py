@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "audit",
     epilog=examples(
         "neuroflow logs audit sub-01",
+        "neuroflow logs audit sub-01 --people    # what people decided, without the program's own steps",
         "neuroflow logs audit sub-01 ses-02 --json",
         "neuroflow logs audit --run 12",
         "neuroflow logs audit --since 2d --actor ada",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--workflow", "workflow_run_id", type=int, metavar="ID", help="Of this workflow run.")
 @since_option("Only what was written since")
 @click.option("--actor", metavar="NAME", help="Only what this user did; `neuroflow` is the program itself.")
+@click.option("--people", "by_people", is_flag=True, help="Only what people did, and not the program itself.")
 @click.option("--event", metavar="NAME", help="Only this event, such as run.completed, or all of a kind: run.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest.")
 @json_option
@@ -52,6 +54,7 @@ def audit_command(
     workflow_run_id: int | None,
     since: datetime | None,
     actor: str | None,
+    by_people: bool,
     event: str | None,
     limit: int,
     as_json: bool,
@@ -61,7 +64,8 @@ def audit_command(
 
     services = app.services()
     about = _about(services, subject or subject_label, session or session_label, run_id, workflow_run_id)
-    found = services.state.find_audit(replace(about, since=since, actor=actor, event=event, limit=limit))
+    wanted = replace(about, since=since, actor=actor, by_people=by_people, event=event, limit=limit)
+    found = services.state.find_audit(wanted)
     if as_json:
         write_json({"schema": 1, "audit": found})
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from neuroflow.cli.log_audit_command import audit_command
 from neuroflow.cli.log_run_command import run_command
 from neuroflow.cli.log_service_command import service_command
 from neuroflow.cli.log_workflow_command import workflow_command
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _DEFAULT = "run"
 
@@ -32,6 +36,12 @@ class LogsGroup(click.Group):
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             ctx.fail(self._guess(ctx, name))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands, and the newest runs."""
+        from neuroflow.cli.completions import newest_runs
+
+        return [*super().shell_complete(ctx, incomplete), *newest_runs(ctx, incomplete)]
 
     def _guess(self, ctx: click.Context, name: str) -> str:
         import difflib

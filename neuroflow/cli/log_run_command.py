@@ -89,7 +89,7 @@ def _write_logs(services: Services, attempt: AttemptRecord, names: list[str], *,
 
     folders = services.folders(attempt.where)
     there: list[str] = []
-    empty = True
+    written: set[str] = set()
     for name in names:
         path = f"{attempt.folder}/{name}"
         writer = LogWriter()
@@ -99,16 +99,18 @@ def _write_logs(services: Services, attempt: AttemptRecord, names: list[str], *,
                 if index == 0 and len(names) > 1:
                     say(name)
                 writer.write(piece)
-                empty = False
+                written.add(name)
             there.append(name)
         except FileNotFoundError:
             continue
         writer.flush()
+        if len(names) > 1 and name not in written:
+            say(f"{name} (empty)")
     if not there:
         raise missing_file(services, attempt, names[0])
-    if empty:
+    if not written and len(names) == 1:
         other = f"`neuroflow logs run {attempt.run_id} --attempt {attempt.number} --both`"
-        say(f"{' and '.join(there)}: empty; {other} has both streams" if len(names) == 1 else "both are empty")
+        say(f"{names[0]}: empty; {other} has both streams")
 
 
 def _show(

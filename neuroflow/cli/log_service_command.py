@@ -83,6 +83,7 @@ def service_command(
 def show_service_log(source: Source, wanted: LogFilter, *, limit: int | None, follow: bool, raw: bool) -> None:
     """Write the last lines of a log, and those that come."""
     from neuroflow.views.service_log import Follower, files_of, last_entries
+    from neuroflow.views.service_sources import has_text
 
     # Opened before the last lines are read, so that none is missed between.
     follower = Follower(source.path) if follow else None
@@ -90,7 +91,8 @@ def show_service_log(source: Source, wanted: LogFilter, *, limit: int | None, fo
     for entry in entries:
         write_entry(entry, raw=raw)
     if not entries and not follow:
-        say(f"nothing of that kind in {source.path}")
+        written = any(has_text(file) for file in files_of(source.path))
+        say(f"nothing of that kind in {source.path}" if written else f"nothing has been written to {source.path} yet")
     while follower is not None:
         for entry in follower.read():
             if wanted.accepts(entry):

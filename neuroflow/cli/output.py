@@ -21,6 +21,7 @@ _IN_ASCII = str.maketrans(
     {"…": "...", "–": "-", "—": "-", "→": "->", "─": "-", "━": "-", "·": ".", "×": "x", "■": "#", "█": "#", "✓": "+"}
 )
 _GAP = 2  # between two columns
+_WELL_SHORTENED, _LEAST_SHORTENED = 24, 16  # of a column whose cells are cut
 _LEAST_FOLDED = 24  # of the one column that is folded to make a table fit
 
 
@@ -120,19 +121,48 @@ def make_console() -> Console:
     )
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+def counted(count: int, noun: str, many: str | None = None) -> str:
+    """Return a number of things: `1 run`, `2,000 runs`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def no_match(total: int, noun: str) -> str:
+    """Say that of so many things none was asked for."""
+    return f"none of {total:,} {noun}s matches" if total > 1 else f"there is one {noun}, and it does not match"
+
+
+def write_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    empty: str,
+    shortened: str = "",
+    left_out: Sequence[str] = (),
+) -> None:
     """Write a table, or `empty` where there are no rows.
 
     On a terminal that is too narrow its longest column is folded, or each row becomes lines of `name: value`.
+
+    Args:
+        shortened: the column whose cells are cut before that, as long as they say something.
+        left_out: columns that are left out for its sake, one after the other.
     """
     if not rows:
         click.echo(empty)
         return
     console = make_console()
-    widths = [
-        max(len("" if cell is None else str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)
-    ]
-    excess = sum(widths) + _GAP * (len(widths) - 1) - console.width
+    widths = _widths(columns, rows)
+    for name in left_out:
+        if _excess(widths, console) <= max(widths[columns.index(shortened)] - _WELL_SHORTENED, 0):
+            break
+        columns, rows = _without(name, columns, rows)
+        widths = _widths(columns, rows)
+    if shortened and _excess(widths, console) > 0:
+        rows = _shorten(
+            columns.index(shortened), rows, width=widths[columns.index(shortened)] - _excess(widths, console)
+        )
+        widths = _widths(columns, rows)
+    excess = _excess(widths, console)
     if excess > 0 and max(widths) - excess < _LEAST_FOLDED:
         _write_rows(columns, rows)
         return
@@ -140,6 +170,33 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     for column, width in zip(table.columns, widths, strict=True):
         column.no_wrap = width < max(widths)
     console.print(table)
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:
+    return [
+        max(len("" if cell is None else str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)
+    ]
+
+
+def _excess(widths: Sequence[int], console: Console) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1) - console.width
+
+
+def _without(
+    name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    place = columns.index(name)
+    return (*columns[:place], *columns[place + 1 :]), [(*row[:place], *row[place + 1 :]) for row in rows]
+
+
+def _shorten(place: int, rows: Sequence[Sequence[object]], *, width: int) -> Sequence[Sequence[object]]:
+    if width < _LEAST_SHORTENED:
+        return rows
+    return [(*row[:place], _cut(str(row[place] or ""), width), *row[place + 1 :]) for row in rows]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def _write_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -51,7 +51,7 @@ class NeuroflowGroup(click.Group):
         try:
             return super().invoke(ctx)
         except NeuroflowError as error:
-            show_error(error, debug=debug)
+            show_error(error, debug=debug, command=ctx.invoked_subcommand)
             raise click.exceptions.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -77,14 +77,18 @@ def debug_first(args: Sequence[str]) -> list[str]:
     )
 
 
-def show_error(error: NeuroflowError, *, debug: bool) -> None:
-    """Write what happened and what to do; with `debug`, from where."""
+def show_error(error: NeuroflowError, *, debug: bool, command: str | None = None) -> None:
+    """Write what happened and what to do; with `debug`, from where.
+
+    Args:
+        command: that was asked for; a hint to the help of any command then names this one.
+    """
     if debug:
         _show_traceback(error)
     lines = [escaped(line) for line in str(error).splitlines()] or [type(error).__name__]
     _say("error", "\n".join(lines))
     if error.hint:
-        _say("hint", error.hint)
+        _say("hint", error.hint.replace("neuroflow COMMAND ", f"neuroflow {command} ") if command else error.hint)
 
 
 def show_unexpected(error: Exception, *, debug: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from neuroflow.cli.arguments import SUBJECT, actor, examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.moments import since_option
-from neuroflow.cli.output import escaped, write_json
+from neuroflow.cli.output import counted, escaped, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,21 +140,22 @@ def _outcome(report: Report, path: Path, size: int) -> dict[str, Any]:
 
 
 def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
-    from neuroflow.views.why_words import count
 
     if as_json:
         write_json(outcome)
         return
-    click.echo(f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {count(outcome['sessions'], 'session')}")
+    click.echo(
+        f"{escaped(outcome['path'])}  {outcome['bytes'] / 1e6:.1f} MB, {counted(outcome['sessions'], 'session')}"
+    )
     if outcome["results_read"] or outcome["results_kept"]:
         click.echo(
-            f"key figures were looked up for {count(outcome['results_read'] + outcome['results_kept'], 'result')}, "
+            f"key figures were looked up for {counted(outcome['results_read'] + outcome['results_kept'], 'result')}, "
             f"{outcome['results_kept']} of them as they were read before"
         )
     if outcome["results_left"]:
         click.echo(
-            f"no time was left for {count(outcome['results_left'], 'result')}: "
+            f"no time was left for {counted(outcome['results_left'], 'result')}: "
             "run it again, or with a longer --read-for"
         )
     if outcome["results_unreadable"]:
-        click.echo(f"{count(outcome['results_unreadable'], 'result')} could not be read whole; the page says which")
+        click.echo(f"{counted(outcome['results_unreadable'], 'result')} could not be read whole; the page says which")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from neuroflow.cli.output import escaped, write_table
+from neuroflow.cli.output import counted, escaped, write_table
 from neuroflow.views.resources import Question, Sizing
 from neuroflow.views.resources_cost import RUNS, Cost
 from neuroflow.views.resources_parts import Part
@@ -35,7 +35,7 @@ def _write_sizing(sizing: Sizing, question: Question) -> None:
     if sizing.runs:
         write_table(_header(question), [_row(part) for part in sizing.parts], empty="")
     for group in sizing.groups:
-        click.echo(f"  {escaped(group.name)}: {group.runs:,} runs")
+        click.echo(f"  {escaped(group.name)}: {counted(group.runs, 'run')}")
         write_table(_header(question), [_row(part) for part in group.parts], empty="")
     for line in _lines(sizing):
         click.echo(textwrap.fill(escaped(line), _WIDTH, initial_indent="  ", subsequent_indent="    "))
@@ -46,7 +46,7 @@ def _history(sizing: Sizing) -> str:
         return "no run has succeeded, or was stopped for want of memory or time"
     days = sizing.first_day if sizing.first_day == sizing.last_day else f"{sizing.first_day} to {sizing.last_day}"
     version = f", version {sizing.version}" if sizing.version else ""
-    return f"{sizing.runs:,} runs in {sizing.attempts:,} attempts, {days}{version}"
+    return f"{counted(sizing.runs, 'run')} in {counted(sizing.attempts, 'attempt')}, {days}{version}"
 
 
 def _header(question: Question) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _amount(value: float | None) -> str:
 def _lines(sizing: Sizing) -> Iterator[str]:
     for part in sizing.parts:
         if part.stopped:
-            yield f"{part.name}: {part.stopped:,} runs needed more than they had, and never succeeded"
+            yield f"{part.name}: {counted(part.stopped, 'run')} needed more than was asked for, and never succeeded"
     notes = dict.fromkeys(part.note for part in sizing.parts if part.note and sizing.runs)
     for note in notes:
         yield f"{', '.join(part.name for part in sizing.parts if part.note == note)}: {note}"

@@ -8,13 +8,13 @@ import click
 
 from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, status_of
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import escaped, one_line, when, write_json, write_table, write_values
+from neuroflow.cli.output import counted, escaped, no_match, one_line, when, write_json, write_values
 from neuroflow.cli.run_acts import cancel, priority_command, retry
+from neuroflow.cli.run_table import write_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from neuroflow.domain import AttemptRecord, ImageRecord, Resources, RunRecord, RunStatus
+    from neuroflow.domain import AttemptRecord, ImageRecord, Resources, RunStatus
+    from neuroflow.orchestrator.services import Services
 
 
 @click.group("runs", epilog=examples("neuroflow runs list --status failed", "neuroflow runs show 12"))
@@ -49,16 +49,14 @@ def list_command(
     if as_json:
         write_json({"schema": 1, "runs": runs})
         return
-    write_runs(runs)
+    write_runs(runs, empty="" if runs else _no_runs(services, pipeline, status, subject, session))
 
 
-def write_runs(runs: Sequence[RunRecord]) -> None:
-    """Write a table of runs."""
-    rows = [
-        (run.id, run.pipeline, run.scope, run.status, run.attempts, when(run.updated_at), one_line(run.reason))
-        for run in runs
-    ]
-    write_table(("run", "pipeline", "scope", "status", "counted attempts", "changed", "reason"), rows, empty="no runs")
+def _no_runs(services: Services, *filters: str | None) -> str:
+    total = sum(services.state.state_counts().runs.values())
+    if total and any(value is not None for value in filters):
+        return no_match(total, "run")
+    return "no runs: `neuroflow workflow run` opens those that are due"
 
 
 @runs_group.command("show", epilog=examples("neuroflow runs show 12", "neuroflow runs show 12 --json"))
@@ -118,9 +116,9 @@ def show(app: AppContext, run_id: int, as_json: bool) -> None:
 
 
 def _request(asked: Resources) -> str:
-    gpus = f", {asked.gpus} GPUs" if asked.gpus else ""
+    gpus = f", {counted(asked.gpus, 'GPU')}" if asked.gpus else ""
     partition = f", in partition {escaped(asked.partition)}" if asked.partition else ""
-    return f"{asked.cpus} cores, {asked.memory_mb} MiB, {asked.time_minutes} min{gpus}{partition}"
+    return f"{counted(asked.cpus, 'core')}, {asked.memory_mb} MiB, {asked.time_minutes} min{gpus}{partition}"
 
 
 def _used(attempt: AttemptRecord) -> str:

@@ -8,7 +8,7 @@ import click
 
 from neuroflow.cli.arguments import examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import escaped, write_json
+from neuroflow.cli.output import counted, escaped, write_json
 
 if TYPE_CHECKING:
     from neuroflow.domain import ScanOutcome
@@ -30,9 +30,8 @@ def scan_command(app: AppContext, as_json: bool) -> None:
     if as_json:
         write_json({"schema": 1, "outcome": outcome, "problems": problems})
         return
-    sessions = "1 session" if outcome.found == 1 else f"{outcome.found} sessions"
     click.echo(
-        f"found {sessions}: {outcome.new} new, {outcome.changed} changed; "
+        f"found {counted(outcome.found, 'session')}: {outcome.new} new, {outcome.changed} changed; "
         f"{outcome.ready} ready, {outcome.settling} settling, {outcome.invalid} invalid"
     )
     if outcome.not_found:

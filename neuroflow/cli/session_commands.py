@@ -15,16 +15,28 @@ from neuroflow.cli.arguments import (
     status_of,
 )
 from neuroflow.cli.context import AppContext, pass_app
-from neuroflow.cli.output import escaped, one_line, plain_data, when, write_json, write_table, write_values
-from neuroflow.cli.run_commands import write_runs
+from neuroflow.cli.output import (
+    counted,
+    escaped,
+    no_match,
+    one_line,
+    plain_data,
+    when,
+    write_json,
+    write_table,
+    write_values,
+)
+from neuroflow.cli.run_table import write_runs
 from neuroflow.cli.session_acts import exclude, include, rerun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from neuroflow.core.state import StateManager
     from neuroflow.domain import RunRecord, SessionRecord, SessionStatus
     from neuroflow.orchestrator.services import Services
 
+_NO_SESSIONS = "no sessions: run `neuroflow scan`"
 _subject = click.argument("subject", type=SUBJECT)
 _session = click.argument("session", type=SESSION)
 
@@ -55,16 +67,26 @@ def list_command(
         brief = [{k: v for k, v in plain_data(session).items() if k != "series"} for session in sessions]
         write_json({"schema": 1, "sessions": brief})
         return
-    write_sessions(sessions)
+    write_sessions(sessions, empty="" if sessions else _no_sessions(state, status, subject))
 
 
-def write_sessions(sessions: Sequence[SessionRecord]) -> None:
+def _no_sessions(state: StateManager, status: SessionStatus | None, subject: str | None) -> str:
+    total = sum(state.state_counts().sessions.values())
+    if not total or (status is None and subject is None):
+        return _NO_SESSIONS
+    if subject is not None:
+        return no_match(total, "session")
+    return f"no session is {status}; there {'is' if total == 1 else 'are'} {counted(total, 'session')}"
+
+
+def write_sessions(sessions: Sequence[SessionRecord], *, empty: str = _NO_SESSIONS) -> None:
     """Write a table of sessions."""
     rows = [
         (session.subject, session.label, session.status, len(session.series), one_line(session.status_reason))
         for session in sessions
     ]
-    write_table(("subject", "session", "status", "series", "reason"), rows, empty="no sessions: run `neuroflow scan`")
+    columns = ("subject", "session", "status", "series", "reason")
+    write_table(columns, rows, empty=empty, shortened="reason")
 
 
 @session_group.command("show", epilog=examples("neuroflow session show sub-01 ses-baseline"))

@@ -7,7 +7,7 @@ import click
 from neuroflow.cli.arguments import SUBJECT, examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import write_json, write_table
-from neuroflow.cli.run_commands import write_runs
+from neuroflow.cli.run_table import write_runs
 from neuroflow.cli.session_commands import write_sessions
 from neuroflow.cli.subject_acts import rerun
 

@@ -9,7 +9,7 @@ import click
 from neuroflow.cli.arguments import examples
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
-from neuroflow.cli.output import escaped
+from neuroflow.cli.output import counted, escaped
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.reconcile import PollReport
@@ -45,7 +45,7 @@ def _round(services: Services) -> None:
     from neuroflow.views.status_leave import leave_snapshot
 
     outcome, problems = discover(services)
-    click.echo(f"scan: {outcome.found} sessions, {outcome.ready} ready, {len(problems)} problems")
+    click.echo(f"scan: {counted(outcome.found, 'session')}, {outcome.ready} ready, {counted(len(problems), 'problem')}")
     poll = poll_round(services, at_once=True)
     click.echo("poll: another process looks at the jobs just now" if poll is None else _poll_line(poll))
     dispatcher = InlineDispatcher(services)
@@ -71,4 +71,5 @@ def _round(services: Services) -> None:
 
 
 def _poll_line(poll: PollReport) -> str:
-    return f"poll: {poll.looked_at} attempts, {poll.running} running, {poll.unknown} unknown, {len(poll.ended)} ended"
+    looked_at = counted(poll.looked_at, "attempt")
+    return f"poll: {looked_at}, {poll.running} running, {poll.unknown} unknown, {len(poll.ended)} ended"

@@ -7,7 +7,7 @@ import click
 from neuroflow.cli.arguments import actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
-from neuroflow.cli.output import escaped, when, write_json, write_table, write_values
+from neuroflow.cli.output import counted, escaped, when, write_json, write_table, write_values
 
 
 @click.group("workflow", epilog=examples("neuroflow workflow run --dry-run", "neuroflow workflow run --sync"))
@@ -102,7 +102,7 @@ def cancel(app: AppContext, workflow_run_id: int, reason: str) -> None:
 
     cancelled, errors = cancel_workflow(app.services(), workflow_run_id, reason=reason, actor=actor())
     ids = f": {', '.join(map(str, cancelled))}" if cancelled else ""
-    click.echo(f"workflow run {workflow_run_id}: {len(cancelled)} runs cancelled{ids}")
+    click.echo(f"workflow run {workflow_run_id}: {counted(len(cancelled), 'run')} cancelled{ids}")
     for error in errors:
         click.echo(f"error: {escaped(error)}", err=True)
     if errors:

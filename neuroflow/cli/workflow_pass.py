@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
-from neuroflow.cli.output import escaped, make_table
-from neuroflow.domain import RunStatus
+from neuroflow.cli.output import counted, escaped
+from neuroflow.cli.workflow_progress import Progress, shown_table
+from neuroflow.domain import RunStatus, Stage
 from neuroflow.errors import NeuroflowError
 from neuroflow.orchestrator.notifications import notify_round
 from neuroflow.orchestrator.steps import InlineDispatcher
 from neuroflow.orchestrator.workflow import WorkflowResult, WorkflowScheduler
-from neuroflow.views.status import standing_rows
 from neuroflow.views.status_leave import leave_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from rich.table import Table
-
-    from neuroflow.orchestrator.record import Ended
     from neuroflow.orchestrator.services import Services
 
 
@@ -51,51 +46,38 @@ def queue(services: Services, stage: str | None) -> None:
 
 def carry_through(services: Services, stage: str | None) -> None:
     """Run everything that is due in this process, showing how it goes; end with 1 when a run failed."""
-    failed: set[int] = set()
     dispatcher = InlineDispatcher(services)
+    progress = Progress(services, only=None if stage == Stage.DISCOVERY else stage)
+    with shown_table(services) as show:
 
-    def on_ended(ended: Ended) -> None:
-        if ended.run_status is RunStatus.FAILED:
-            failed.add(ended.attempt.run_id)
-        attempt = ended.attempt
-        click.echo(f"run {attempt.run_id} {attempt.pipeline} {attempt.scope}: {ended.run_status}")
-
-    with ExitStack() as stack:
-        show = _progress(services, stack)
-
-        def progress() -> None:
+        def step() -> None:
+            progress.say_waits()
             show()
             leave_snapshot(services.config)
 
-        scheduler = WorkflowScheduler(services, dispatcher, progress=progress, on_ended=on_ended)
+        scheduler = WorkflowScheduler(services, dispatcher, progress=step, on_ended=progress.ended)
         result = scheduler.run_workflow(sync=True, force_stage=stage)
     leave_snapshot(services.config, at_once=True)
     # No further round may come: whoever ran this by hand goes home.
     for problem in notify_round(services, gather=False).failed:
         click.echo(f"not told: {escaped(problem)}", err=True)
-    # A run can fail before it has an attempt: its command could not be built, or the site refused it.
-    failed |= {item.run_id for item in dispatcher.results if item.status is RunStatus.FAILED}
     _conclude(result)
-    if failed:
-        names = ", ".join(map(str, sorted(failed)))
-        raise NeuroflowError(
-            f"{len(failed)} runs failed: {names}", hint="`neuroflow runs show ID`, `neuroflow logs ID`"
-        )
+    # A run can fail before it has an attempt: its command could not be built, or the site refused it.
+    refused = {item.run_id for item in dispatcher.results if item.status is RunStatus.FAILED}
+    if progress.failed or refused:
+        raise _failed(sorted(progress.failed), sorted(refused - progress.failed))
 
 
-def _progress(services: Services, stack: ExitStack) -> Callable[[], None]:
-    """Return what is called each round: a live table on a terminal, nothing elsewhere."""
-    if not sys.stdout.isatty():
-        return lambda: None
-    from rich.live import Live
-
-    live = stack.enter_context(Live(_table(services), auto_refresh=False))
-    return lambda: live.update(_table(services), refresh=True)
-
-
-def _table(services: Services) -> Table:
-    rows = standing_rows(services.config)
-    return make_table([*rows[0]], [[*row.values()] for row in rows])
+def _failed(tried: Sequence[int], refused: Sequence[int]) -> NeuroflowError:
+    """Return what to say of runs that failed, with what shows why the first of them did."""
+    run_ids = sorted([*tried, *refused])
+    first = tried[0] if tried else run_ids[0]
+    log = f", `neuroflow logs {first} --stderr`" if tried else ""
+    others = "; so for the others" if len(run_ids) > 1 else ""
+    return NeuroflowError(
+        f"{counted(len(run_ids), 'run')} failed: {', '.join(map(str, run_ids))}",
+        hint=f"`neuroflow why --run {first}`{log}{others}",
+    )
 
 
 _AFTERWARDS = "what was started goes on; `neuroflow status` shows it, and the next pass does the rest"
@@ -105,7 +87,7 @@ _NO_BROKER = "start `neuroflow up`, or a Redis with a worker and beat; the runs 
 def _conclude(result: WorkflowResult) -> None:
     stages = ", ".join(result.stages_completed) or "none"
     click.echo(
-        f"workflow run {result.workflow_run_id}: {result.status}; {result.tasks_queued} runs handed over; "
+        f"workflow run {result.workflow_run_id}: {result.status}; {counted(result.tasks_queued, 'run')} handed over; "
         f"stages: {stages}"
     )
     if result.error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from neuroflow.config.disk import exists, is_file, is_folder
@@ -15,6 +16,7 @@ from neuroflow.config.shapes import KeyPath
 from neuroflow.sharing import group_id, is_member
 
 Finding = tuple[KeyPath, str]
+_INTERPRETER = re.compile(r"python[\d.]*|(ba)?sh|perl|Rscript")
 _IMAGE_RUNTIMES = ("apptainer", "singularity")
 
 
@@ -33,6 +35,7 @@ def missing_files(sections: Mapping[str, object]) -> list[Finding]:
         found += _tool_files(pipelines, here)
         if isinstance(containers, Containers):
             found += _images(containers, pipelines, here)
+            found += _programs(containers, pipelines, here, cluster)
     return found
 
 
@@ -93,6 +96,36 @@ def _images(containers: Containers, pipelines: Pipelines, here: Collection[str])
         # An Apptainer sandbox is a folder.
         if not is_folder(Path(image)):
             yield from _file(("pipelines", name, "image"), Path(image))
+
+
+def _programs(
+    containers: Containers, pipelines: Pipelines, here: Collection[str], cluster: object
+) -> Iterator[Finding]:
+    for name in here:
+        settings = getattr(pipelines, name)
+        if not settings.program or (settings.runtime or containers.runtime) != "host":
+            continue
+        # In a job, these lines may bring it.
+        general = cluster.setup_lines if isinstance(cluster, Cluster) and cluster.kind == "slurm" else ()
+        if general or settings.setup_lines:
+            continue
+        for path in _files_of(settings.program):
+            yield from _program(("pipelines", name, "program"), path)
+
+
+def _files_of(program: Sequence[str]) -> Iterator[Path]:
+    """Return the program where a path names it, and the script of an interpreter; other words may be anything."""
+    if "/" in program[0]:
+        yield Path(program[0])
+    if _INTERPRETER.fullmatch(program[0].rpartition("/")[2]) and len(program) > 1 and program[1].startswith("/"):
+        yield Path(program[1])
+
+
+def _program(key: KeyPath, path: Path) -> Iterator[Finding]:
+    if is_folder(path):
+        yield key, f"'{path}' is a folder, and must be a program"
+    elif not exists(path):
+        yield key, f"the file '{path}' does not exist"
 
 
 def _file(key: KeyPath, path: Path) -> Iterator[Finding]:

@@ -41,7 +41,8 @@ def find_main_file(path: Path | None, *, environ: Mapping[str, str], cwd: Path) 
     raise ConfigError(
         f"there is no configuration: neither an argument nor {CONFIG_VARIABLE} names one, and none was found at "
         + ", ".join(places),
-        hint="`neuroflow init` writes one, --config names another; `neuroflow demo` needs none",
+        hint="`neuroflow init` writes one, --config names another; "
+        "`neuroflow demo` needs none, but the demo's packages",
     )
 
 

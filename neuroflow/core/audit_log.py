@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
-from neuroflow.core.store import IDS_PER_STATEMENT, Store
+from neuroflow.core.store import DEFAULT_ACTOR, IDS_PER_STATEMENT, Store
 from neuroflow.domain import AuditRecord
 from neuroflow.models import AttemptRow, AuditRow, RunRow, SessionRow
 
@@ -29,6 +29,7 @@ class AuditFilter:
     opened_by: int | None = None  # of the runs that this workflow run opened
     entity: str | None = None
     actor: str | None = None
+    by_people: bool = False  # without what the program itself did
     event: str | None = None  # the event, or how it begins: `run.`
     since: datetime | None = None
     limit: int = 100
@@ -69,6 +70,8 @@ def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[boo
         found.append(AuditRow.entity == wanted.entity)
     if wanted.actor is not None:
         found.append(AuditRow.actor == wanted.actor)
+    if wanted.by_people:
+        found.append(AuditRow.actor != DEFAULT_ACTOR)
     if wanted.event is not None:
         found.append(AuditRow.event.startswith(wanted.event, autoescape=True))
     if wanted.since is not None:

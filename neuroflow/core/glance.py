@@ -11,10 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    pass
+from typing import Protocol
 
 _BUSY_SECONDS = 0.5
 _CONNECT_SECONDS = 2  # the least that libpq waits
@@ -63,14 +60,23 @@ class Glance:
             return self._labels("sessions", prefix, limit=limit)
         return self._labels("sessions", prefix, limit=limit, subject=subject)
 
-    def runs(self, digits: str, *, limit: int) -> list[RunLine]:
-        """Return the newest runs whose number begins with these digits."""
+    def runs(self, digits: str, *, limit: int, status: str | None = None) -> list[RunLine]:
+        """Return the newest runs, of one status if that is given, whose number begins with these digits."""
         found: list[RunLine] = []
         for first, last in _ranges(digits):
-            found += self._runs_between(first, last, limit=limit - len(found))
+            found += self._runs_between(first, last, limit=limit - len(found), status=status)
             if len(found) >= limit:
                 break
         return found
+
+    def signatures(self, prefix: str, *, limit: int) -> list[str]:
+        """Return the signatures, which begin so, of the runs that failed and that nobody has settled."""
+        rows = self._ask(
+            "SELECT DISTINCT signature FROM pipeline_runs WHERE status = 'failed' AND NOT superseded "
+            "AND resolution = '' AND signature LIKE ? ORDER BY signature LIMIT ?",
+            (f"{prefix}%", limit),
+        )
+        return [str(signature) for (signature,) in rows if signature]
 
     def counts(self, table: str) -> dict[str, int]:
         """Return how many rows of `sessions` or `pipeline_runs` have each status; superseded runs don't count."""
@@ -78,12 +84,13 @@ class Glance:
         rows = self._ask(f"SELECT status, count(*) FROM {table}{where} GROUP BY status")  # noqa: S608
         return {str(status): int(str(count)) for status, count in rows}
 
-    def _runs_between(self, first: int, last: int, *, limit: int) -> list[RunLine]:
+    def _runs_between(self, first: int, last: int, *, limit: int, status: str | None) -> list[RunLine]:
+        narrower, values = ("", ()) if status is None else ("AND r.status = ? ", (status,))
         rows = self._ask(
-            "SELECT r.id, r.pipeline, u.label, s.label, r.status FROM pipeline_runs r "
+            "SELECT r.id, r.pipeline, u.label, s.label, r.status FROM pipeline_runs r "  # noqa: S608
             "JOIN subjects u ON u.id = r.subject_id LEFT JOIN sessions s ON s.id = r.session_id "
-            "WHERE r.id BETWEEN ? AND ? ORDER BY r.id DESC LIMIT ?",
-            (first, last, limit),
+            f"WHERE r.id BETWEEN ? AND ? {narrower}ORDER BY r.id DESC LIMIT ?",
+            (first, last, *values, limit),
         )
         return [
             RunLine(int(str(number)), str(pipeline), _scope(str(subject), session), str(status))

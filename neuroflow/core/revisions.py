@@ -33,11 +33,11 @@ def check_revision(current: str | None, *, known: tuple[str, ...], database: str
     """
     refuse_newer(current, known=known, database=database)
     if current is None:
-        raise StateError(f"the database {database} has no neuroflow schema: {_UPGRADE_HINT}", hint=_UPGRADE_HINT)
+        raise StateError(f"the database {database} has no neuroflow schema", hint=_UPGRADE_HINT)
     if current != known[0]:
         raise StateError(
             f"the database {database} is older than this neuroflow {__version__} "
-            f"(revision {current}, needed {known[0]}): {_UPGRADE_HINT}",
+            f"(revision {current}, needed {known[0]})",
             hint=_UPGRADE_HINT,
         )
 

@@ -54,11 +54,19 @@ def log_files(config: NeuroflowConfig) -> dict[str, Path]:
     return {path.stem: path for path in sorted(config.logs_dir.glob("*.log")) if path.is_file()}
 
 
+def has_text(path: Path) -> bool:
+    """Tell whether something has been written to a file."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def _own_file(config: NeuroflowConfig) -> Path:
     path = config.logging.file
     if path is not None and path.exists():
         return path
-    files = log_files(config)
+    files = [name for name, file in log_files(config).items() if has_text(file)]
     hint = f"`neuroflow logs service NAME` shows a file of {config.logs_dir}: {', '.join(files)}" if files else _HINT
     if path is None:
         raise NotFoundError("the services' log goes to no file: logging.file is not set", hint=hint)

@@ -153,14 +153,6 @@ def read_status(config: NeuroflowConfig, question: Question | None = None, *, no
         return _Look(config, reader, question or Question(), now or datetime.now(UTC)).status()
 
 
-def standing_rows(config: NeuroflowConfig) -> list[dict[str, object]]:
-    """Return, for each pipeline, how many of its scopes stand where."""
-    with open_reader(config) as reader:
-        found = {(one.pipeline, one.standing): one.count for one in Overview(reader).standings()}
-    names = get_registry(config).names()
-    return [{"pipeline": name} | {one.value: found.get((name, one), 0) for one in Standing} for name in names]
-
-
 @dataclass(frozen=True)
 class _Look:
     config: NeuroflowConfig

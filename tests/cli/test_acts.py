@@ -13,13 +13,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from neuroflow.cli.main import cli
-from neuroflow.domain import OPEN_RUN_STATUSES, FailureClass, RunStatus, SessionStatus
+from neuroflow.domain import OPEN_RUN_STATUSES, FailureClass, RetryDecision, RunStatus, SessionStatus
 from tests.cli.test_commands import Installation
 from tests.support.states import FAILURE, GIVE_UP, add_session, end_run, open_run, submit
 
@@ -102,6 +103,29 @@ class TestDryRun:
     def test_a_held_pipeline_is_named(self, cohort: Installation) -> None:
         cohort.run("pipeline", "pause", "bids_conversion", "--reason", "new image")
         assert "bids_conversion is held" in cohort.run("runs", "retry", "1", "--dry-run").stdout
+
+
+def test_a_session_that_can_not_be_run_is_not_marked(cohort: Installation) -> None:
+    cohort.run("session", "exclude", "04", "a", "--reason", "motion")
+    before = dump(cohort)
+    said = cohort.run("session", "rerun", "04", "a", code=2).stderr
+    assert "sub-04/ses-a is excluded (motion): take it in first" in said
+    assert dump(cohort) == before
+
+
+def test_a_waiting_retry_is_made_now(cohort: Installation) -> None:
+    later = RetryDecision(
+        RunStatus.RETRY_WAIT, "tried again", counted=True, next_attempt_at=datetime(2999, 1, 1, tzinfo=UTC)
+    )
+    with cohort.state() as state:
+        state.record_verdict(submit(state, 5).id, OOM, later, None)
+    assert "its next attempt comes now" in cohort.run("runs", "retry", "5", "--dry-run").stdout
+    assert cohort.json("runs", "retry", "5", "--reason", "mended")["done"] == [5]
+    with cohort.state() as state:
+        run = state.get_run(5)
+        assert (run.status, run.superseded) == (RunStatus.RETRY_WAIT, False)
+        assert run.next_attempt_at is not None
+        assert run.next_attempt_at.year < 2999
 
 
 class TestManyThings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -351,13 +352,22 @@ class TestRuns:
             run["id"] for run in failed.json("runs", "list", "--status", "failed", "--subject", "sub-01")["runs"]
         ] == [1]
         assert failed.json("runs", "list", "--status", "completed")["runs"] == []
-        assert "no runs" in failed.run("runs", "list", "--session", "ses-b").stdout
+        nothing = failed.run("runs", "list", "--session", "ses-b").stdout
+        assert nothing == "there is one run, and it does not match\n"
+
+    def test_a_completed_one_does_not_repeat_what_all_of_them_say(self, installation: Installation) -> None:
+        with installation.state() as state:
+            run = open_run(state, add_session(state))
+            end_run(state, run.id)
+            reason = state.get_run(run.id).reason
+        assert reason
+        assert reason not in installation.run("runs", "list").stdout
 
     def test_one_is_shown_with_attempts_and_history(self, failed: Installation) -> None:
         text = failed.run("runs", "show", "1").stdout
         assert "attempt 1: failed on slurm as job 4711" in text
         assert "given up" in text
-        assert "2 cores, 4000 MiB, 60 min, 1 GPUs" in text
+        assert "2 cores, 4000 MiB, 60 min, 1 GPU" in text
         report = failed.json("runs", "show", "1")
         assert report["run"]["status"] == "failed"
         assert len(report["attempts"]) == 1
@@ -380,6 +390,8 @@ class TestSessions:
     def test_list_and_show(self, failed: Installation) -> None:
         assert "ready" in failed.run("session", "list", "--subject", "01").stdout
         assert failed.json("session", "list", "--status", "invalid")["sessions"] == []
+        nothing = failed.run("session", "list", "--status", "invalid").stdout
+        assert nothing == "no session is invalid; there is 1 session\n"
         assert "/dicom/01/a" in failed.run("session", "show", "sub-01", "ses-a").stdout
         assert failed.json("session", "show", "01", "a")["runs"][0]["id"] == 1
 
@@ -527,7 +539,27 @@ class TestWorkflow:
         write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 2)
         result = installation.run("workflow", "run", "--sync", "--stage", "discovery")
         result = installation.run("workflow", "run", "--sync", "--stage", "bids_conversion", code=1)
-        assert "1 runs failed: 1" in result.stderr
+        said, hint = result.stderr.splitlines()[-2:]
+        assert said.endswith("1 run failed: 1")
+        assert "`neuroflow why --run 1`, `neuroflow logs 1 --stderr`" in hint
+        assert "run 1 bids_conversion sub-01/ses-a: failed: " in result.stdout
+        assert any(line.split()[:1] == ["qsiparc"] for line in result.stdout.splitlines()), "the table of the status"
+
+    @pytest.mark.slow
+    def test_until_when_it_waits_is_said_at_once(
+        self, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no heudiconv
+        again = "max_attempts: 2\n    initial_delay_minutes: 0.02\n    jitter: 0"
+        installation.config.write_text(installation.config.read_text().replace("max_attempts: 1", again))
+        write_series(installation.folder / "dicom" / "sub-01" / "ses-a", 2)
+        result = installation.run("workflow", "run", "--sync", code=1)
+        waits, meanwhile, failed = result.stdout.splitlines()[:3]
+        assert waits.startswith("run 1 bids_conversion sub-01/ses-a: ")
+        assert "attempt 1 of 2 failed" in waits
+        assert re.search(r"; next attempt at \d\d:\d\d UTC$", waits)
+        assert meanwhile.startswith("Ctrl-C ends this")
+        assert failed.startswith("run 1 bids_conversion sub-01/ses-a: failed: ")
         assert installation.json("runs", "list")["runs"][0]["status"] == "failed"
 
     @pytest.mark.slow

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -21,7 +22,7 @@ from neuroflow.config import NeuroflowConfig
 from neuroflow.core.glance import glance
 from tests.cli.test_commands import Installation
 from tests.support.require import require
-from tests.support.states import add_session, open_run
+from tests.support.states import add_session, end_run, open_run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # bash: what its completion function gives for the words of a line; the cursor is at its end.
@@ -147,6 +148,49 @@ def test_runs_are_offered_newest_first_with_what_they_are(typed: Typed, study: I
     assert (run.pipeline, run.scope, run.status) == ("bids_conversion", "sub-17/ses-a", "pending")
 
 
+def test_why_offers_what_is_not_named_yet(typed: Typed) -> None:
+    pipelines = ["bids_conversion", "qsiparc", "qsiprep", "qsirecon"]
+    assert typed("why", "s") == ["sub-0041", "sub-0042", "sub-17"]
+    assert typed("why", "sub-17", "") == ["ses-a", *pipelines]
+    assert typed("why", "0042", "ses-m") == ["ses-month6"]
+    assert typed("why", "sub-17", "ses-a", "q") == ["qsiparc", "qsiprep", "qsirecon"]
+    assert typed("why", "sub-17", "a", "") == pipelines
+    assert typed("why", "qsiprep", "sub-1") == ["sub-17"]
+    assert typed("why", "sub-17", "qsiprep", "") == ["ses-a"]
+    assert typed("why", "sub-17", "ses-a", "qsiprep", "") == []
+
+
+def test_logs_offer_their_commands_and_the_newest_runs(typed: Typed) -> None:
+    assert typed("logs", "") == ["audit", "run", "service", "workflow", "4", "3", "2", "1"]
+    assert typed("logs", "3") == ["3"]
+    assert typed("logs", "run", "3") == ["3"]
+    assert typed("logs", "audit", "sub-17", "") == ["ses-a"]
+
+
+def test_what_failed_alike_is_offered_by_its_signature_and_by_its_runs(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.make_database()
+    with installation.state() as state:
+        for label in ("a", "b"):
+            end_run(state, open_run(state, add_session(state, "01", label)).id, success=False)
+        end_run(state, open_run(state, add_session(state, "01", "c")).id)
+        state.resolve_run(2, resolution="no scan", actor="ada")
+    signature = "3f9a0c12de"
+    with closing(sqlite3.connect(tmp_path / "state" / "neuroflow.db")) as database, database:
+        database.execute("UPDATE pipeline_runs SET signature = ? WHERE status = 'failed'", (signature,))
+    typed = Typed(installation)
+    assert typed("recovery", "show", "") == [signature, "2", "1"]
+    assert typed("recovery", "show", signature[:4]) == [signature]
+    assert typed("recovery", "list", "--signature", "") == [signature]
+
+
+def test_words_of_options(typed: Typed) -> None:
+    assert typed("status", "--status", "ru") == ["running"]
+    assert typed("runs", "priority", "3", "--set", "") == ["high", "normal", "low"]
+    assert typed("workflow", "run", "--stage", "d") == ["discovery"]
+    assert typed("runs", "retry", "--class", "t") == ["timeout"]
+
+
 def test_names_and_statuses(typed: Typed) -> None:
     assert typed("pipeline", "show", "qsir") == ["qsirecon"]
     assert typed("containers", "verify", "qsiprep", "b") == ["bids_conversion"]
@@ -190,9 +234,13 @@ def test_a_glance_at_postgres(fresh_postgres: str, tmp_path: Path) -> None:
     installation.make_database()
     with installation.state() as state:
         open_run(state, add_session(state, "0042", "base"))
+        end_run(state, open_run(state, add_session(state, "0042", "later")).id, success=False)
+    with psycopg.connect(fresh_postgres.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute("UPDATE pipeline_runs SET signature = '3f9a0c12de' WHERE status = 'failed'")
     typed = Typed(installation)
+    assert typed("recovery", "show", "") == ["3f9a0c12de", "2"]
     assert typed("subject", "show", "sub-0") == ["sub-0042"]
-    assert typed("session", "show", "0042", "") == ["ses-base"]
+    assert typed("session", "show", "0042", "") == ["ses-base", "ses-later"]
     assert typed("runs", "show", "1") == ["1"]
 
 

@@ -104,6 +104,7 @@ class TestRun:
         silent = logged.run("logs", "2")
         assert silent.stdout == ""
         assert "stdout.log: empty; `neuroflow logs run 2 --attempt 1 --both`" in silent.stderr
+        assert "==> stdout.log (empty) <==" in logged.run("logs", "2", "--both").stderr
 
     @pytest.mark.parametrize(
         ("asked", "words"),
@@ -177,6 +178,15 @@ class TestService:
         answer = installation.run("logs", "service", code=3).stderr
         assert "logging.file is not set" in answer
         assert "logging: {file:" in answer
+
+    def test_a_file_in_which_nothing_stands_is_not_recommended(self, installation: Installation) -> None:  # noqa: F811
+        folder = installation.folder / "state" / "logs"
+        folder.mkdir(exist_ok=True)
+        (folder / "demo.log").write_text("")
+        assert "logging: {file:" in installation.run("logs", "service", code=3).stderr
+        assert "nothing has been written to" in installation.run("logs", "service", "demo").stderr
+        (folder / "demo.log").write_text("said\n")
+        assert f"a file of {folder}: demo" in installation.run("logs", "service", code=3).stderr
 
     def test_following_goes_on_across_rotations_and_ends_quietly_at_ctrl_c(self, tmp_path: Path) -> None:
         lines = configured(tmp_path)

@@ -19,7 +19,11 @@ import os, sys
 from neuroflow.cli.output import make_console, never_fail_to_write, write_table
 never_fail_to_write()
 rows = [(12, "qsiprep", "sub-01/ses-a", "failed", "the tool ended with exit code 1 and said: no usable image")] * 2
-if "table" in sys.argv:
+if "runs" in sys.argv:
+    columns = ("run", "pipeline", "scope", "status", "changed", "reason")
+    rows = [(*rows[0][:4], "2026-01-01 12:00:00 UTC", rows[0][4])] * 2
+    write_table(columns, rows, empty="none", shortened="reason", left_out=("changed",))
+elif "table" in sys.argv:
     write_table(("run", "pipeline", "scope", "status", "reason"), rows, empty="none")
 else:
     make_console().print("[red]done[/red] 3 \u2026 \u2588\u2588 \udcff \u00fc")
@@ -61,6 +65,14 @@ class TestWidths:
         assert all(len(line) <= 80 for line in lines)
         assert [line for line in lines if line.startswith("12")] == [lines[1], lines[3]]
         assert all("sub-01/ses-a" in line and "failed" in line for line in lines if line.startswith("12"))
+
+    def test_a_column_is_left_out_and_the_reason_is_cut_where_a_row_has_to_stay_in_its_line(self) -> None:
+        lines = ESCAPE.sub("", on_a_terminal("runs", 80)).splitlines()
+        assert len(lines) == 3
+        assert all(len(line) <= 80 for line in lines)
+        assert lines[1].rstrip().endswith("…")
+        assert "2026" not in lines[1]
+        assert "2026" in on_a_terminal("runs", 100)
 
     def test_a_narrow_one_has_lines_of_names_and_values(self) -> None:
         lines = ESCAPE.sub("", on_a_terminal("table", 40)).splitlines()

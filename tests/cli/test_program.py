@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from neuroflow.cli.demo_command import missing_packages
 from neuroflow.cli.did_you_mean import similar_commands
 from neuroflow.cli.main import cli
 from neuroflow.cli.program import NeuroflowGroup, debug_first
@@ -132,10 +133,11 @@ class TestFirstSteps:
     def test_without_a_configuration(self, nowhere: Path) -> None:
         shown = run().stdout
         assert "Commands:" in shown
-        assert shown.splitlines()[-3:] == [
+        assert shown.splitlines()[-4:] == [
             "There is no configuration here yet. Next:",
             "  neuroflow init study    write one",
-            "  neuroflow demo          or first see everything at work, on made-up data",
+            "  neuroflow demo          or first see everything at work, on made-up data; with the demo's packages:",
+            "                          pip install '.[demo]' in the checkout",
         ]
         said, hint = run("status", code=2).stderr.splitlines()
         assert said.startswith("error: there is no configuration: ")
@@ -241,3 +243,8 @@ class TestInAProcess:
             timeout=60,
         )
         assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "interrupted\n")
+
+
+def test_all_packages_that_the_demo_lacks_are_named_at_once() -> None:
+    ours = ['no-such-b>=1,<2; extra == "demo"', "no-such-a; extra == 'demo'", "pytest>=8; extra == 'demo'"]
+    assert missing_packages(["click>=8", *ours, "no-such-c; extra == 'dev'"]) == ["no-such-a", "no-such-b"]

@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import PATHS, Load, Problems
 
+HOST = "containers: {runtime: host}\npipelines: {qsirecon"
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -20,6 +22,9 @@ from .conftest import PATHS, Load, Problems
         ("pipelines: {qsiprep: {runtime: singularity, image: n.sif}}", "image: the file 'n.sif' does not exist"),
         ("pipelines: {qsirecon: {recon_spec: no.yaml}}", "qsirecon.recon_spec: the file 'no.yaml' does not exist"),
         ("pipelines: {qsirecon: {datasets: {a: gone}}}", "qsirecon.datasets.a: the folder 'gone' does not exist"),
+        (f"{HOST}: {{program: [/no/qsi]}}}}", "pipelines.qsirecon.program: the file '/no/qsi' does not exist"),
+        (f"{HOST}: {{program: [python3, /no/app.py]}}}}", "qsirecon.program: the file '/no/app.py' does not exist"),
+        (f"{HOST}: {{program: [/tmp]}}}}", "program: '/tmp' is a folder, and must be a program"),
         ("pipelines: {bids_conversion: {heuristic: dicom}}", "'dicom' is a folder, and must be a file"),
         (f"logging: {{}}\npipelines: {{qsiprep: {{image: /{'x' * 5000}}}}}", "does not exist"),
     ],
@@ -36,6 +41,10 @@ def test_what_is_named_must_be_there(problems: Problems, text: str, expected: st
         "pipelines: {qsiprep: {enabled: false, image: no.sif, bids_filter_file: no.json}}",
         "containers: {runtime: docker}\npipelines: {qsiprep: {image: no.sif}}",
         "pipelines: {qsiprep: {runtime: host, image: /no.sif}}",
+        "pipelines: {qsirecon: {program: [/no/qsi]}}",  # in a container
+        f"{HOST}: {{program: [/no/qsi], setup_lines: [module load qsi]}}}}",
+        f"{HOST}: {{program: [/bin/sh, -c, /no/qsi], enabled: true}}}}",
+        f"{HOST}: {{program: [env, /no/qsi]}}}}",
         "pipelines: {qsiprep: {image: dicom/}, qsirecon: {image: ./dicom}}",  # sandboxes
     ],
 )

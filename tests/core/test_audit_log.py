@@ -27,6 +27,8 @@ def test_a_subject_has_the_rows_of_its_sessions_and_runs(state: StateManager) ->
     assert [row.id for row in found] == sorted(row.id for row in found)
     assert not [row for row in found if row.entity == "run" and row.entity_id == foreign.id]
     assert [row.actor for row in state.find_audit(AuditFilter(actor="ada"))] == ["ada"]
+    by_people = state.find_audit(AuditFilter(subject_id=session.subject_id, by_people=True))
+    assert [row.actor for row in by_people] == ["ada", "bob"], "the program's own steps are left out"
     assert {event for _, event in events(state, AuditFilter(event="session."))} >= {"session.excluded"}
     assert events(state, AuditFilter(event="sess_on.")) == [], "no pattern of SQL's"
 

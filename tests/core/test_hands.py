@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
 from neuroflow.core.state import StateManager
-from neuroflow.domain import OPEN_RUN_STATUSES, RerunRequest, RunStatus, SessionRecord
+from neuroflow.domain import OPEN_RUN_STATUSES, RerunRequest, RetryDecision, RunStatus, SessionRecord
 from tests.core.racers import race
-from tests.support.states import add_session, end_run, open_run, submit, try_claim
+from tests.support.states import FAILURE, add_session, end_run, open_run, submit, try_claim
 
 PERSONS = ("ada", "bob", "eva", "kim")
 
@@ -123,3 +124,20 @@ class TestPriorities:
         assert open_run(state, session, "qsiparc").priority == -10
         assert open_run(state, other).priority == 0
         assert {run.priority for run in state.list_runs(subject="02", status=OPEN_RUN_STATUSES)} == {0}
+
+
+def test_a_run_that_waits_for_its_next_attempt_is_brought_on_once(state: StateManager, session: SessionRecord) -> None:
+    run = open_run(state, session)
+    later = RetryDecision(
+        RunStatus.RETRY_WAIT, "tried again", counted=True, next_attempt_at=datetime(2999, 1, 1, tzinfo=UTC)
+    )
+    assert state.record_verdict(submit(state, run.id).id, FAILURE, later, None)
+    assert state.hasten_runs([run.id], reason="disk mended", actor="ada") == (run.id,)
+    hastened = state.get_run(run.id)
+    assert hastened.status is RunStatus.RETRY_WAIT
+    assert hastened.next_attempt_at is not None
+    assert hastened.next_attempt_at.year < 2999
+    last = max(state.list_audit(entity="run", entity_id=run.id), key=lambda row: row.id)
+    assert (last.event, last.actor, last.reason) == ("run.hastened", "ada", "disk mended")
+    submit(state, run.id)
+    assert state.hasten_runs([run.id], reason="again", actor="bob") == (), "its attempt is under way"

@@ -45,7 +45,7 @@ class Converted:
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     program = find_dcm2niix()
     if program is None:
-        pytest.skip("dcm2niix is not installed: pip install 'neuroflow[demo]'")
+        pytest.skip("dcm2niix is not installed: pip install '.[demo]'")
     folder = tmp_path_factory.mktemp("phantom")
     write_session(folder / "dicom", subject="demo01", session="baseline", seed=11)
     (folder / "nifti").mkdir()
