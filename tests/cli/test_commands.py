@@ -568,7 +568,7 @@ class TestWorkflow:
             stream.write("redis:\n  url: redis://127.0.0.1:1/0\n")
         with installation.state() as state:
             add_session(state)
-        (said, hint) = installation.run("workflow", "run", code=1).stderr.splitlines()
+        *_, said, hint = installation.run("workflow", "run", code=1).stderr.splitlines()
         assert "the broker does not answer" in said
         assert "neuroflow up" in hint
 
