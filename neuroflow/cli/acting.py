@@ -64,8 +64,11 @@ _OPTIONS = (
 )
 
 
-def carry_out(services: Services, act: Act, manner: Manner) -> None:
+def carry_out(services: Services, act: Act, manner: Manner, *, ask: str = "") -> None:
     """Show an act and what follows; do it, unless that was all; exit code 7 where some of it could not be done.
+
+    Args:
+        ask: what one thing would cost that nobody may have meant, and how to ask for less; then a yes is needed too.
 
     Raises:
         UsageError: where nothing can be done, or a reason or an answer is missing; nothing was changed then.
@@ -88,9 +91,9 @@ def carry_out(services: Services, act: Act, manner: Manner) -> None:
         click.echo("nothing was changed (--dry-run)")
     if manner.dry_run:
         return
-    if bulk and not manner.yes:
+    if (bulk or ask) and not manner.yes:
         write_preview(services, act, ahead, err=True)
-        _ask(act, manner)
+        _ask(act, manner, about=ask)
     outcome = perform(services, act, Hand(actor(), reason or f"{_DONE[act.verb]} by {actor()}"))
     if manner.as_json:
         write_json({**data, **outcome_data(outcome)})
@@ -127,7 +130,7 @@ def _refuse_without_reason(act: Act) -> None:
     )
 
 
-def _ask(act: Act, manner: Manner) -> None:
+def _ask(act: Act, manner: Manner, *, about: str) -> None:
     """Ask at the terminal.
 
     Raises:
@@ -140,10 +143,11 @@ def _ask(act: Act, manner: Manner) -> None:
 
     if manner.from_stdin or not sys.stdin.isatty():
         raise UsageError(
-            f"this would {act.verb} {_counted(act)}; nothing was changed, because nobody can be asked here",
-            hint="look at it with --dry-run, then add --yes",
+            f"this would {act.verb} {_counted(act)}{about}; nothing was changed, because nobody can be asked here",
+            hint="look at it with --dry-run, then add --yes"
+            + (", or name where to start with --pipeline" if about else ""),
         )
-    if not click.confirm(f"{act.verb} {_counted(act)}?", err=True):
+    if not click.confirm(f"{act.verb} {_counted(act)}{about}?", err=True):
         click.echo("nothing was changed", err=True)
         raise click.exceptions.Exit(1)
 

@@ -13,6 +13,7 @@ from neuroflow.cli.selection import Selection, look_up, selection_options
 
 if TYPE_CHECKING:
     from neuroflow.domain import SessionRecord
+    from neuroflow.orchestrator.acts import Act
     from neuroflow.orchestrator.services import Services
 
 _subject = click.argument("subject", metavar="[SUBJECT", type=SUBJECT, required=False)
@@ -56,7 +57,18 @@ def rerun(
         services.registry.get(selection.pipeline)
     sessions = _picked(services, subject, session, selection, verb="rerun")
     act = rerunning_sessions(services, sessions, pipeline=selection.pipeline, stop=cancel_running)
-    carry_out(services, act, manner)
+    carry_out(services, act, manner, ask=_everything(act) if selection.pipeline is None else "")
+
+
+def _everything(act: Act) -> str:
+    """Say that sessions would be made anew although nothing of them failed."""
+    from neuroflow.domain import RunStatus
+
+    anew = [target for target in act.targets if any(run.status is RunStatus.COMPLETED for run in target.runs)]
+    if not anew:
+        return ""
+    which = "" if len(act.targets) == 1 else f" ({len(anew)} of them)"
+    return f"{which} from the conversion on, with the subject's later results, although nothing of it failed"
 
 
 @click.command(

@@ -113,6 +113,15 @@ def test_a_session_that_can_not_be_run_is_not_marked(cohort: Installation) -> No
     assert dump(cohort) == before
 
 
+def test_everything_again_needs_a_yes_where_nothing_failed(cohort: Installation) -> None:
+    result = cohort.run("session", "rerun", "04", "a", code=2)
+    assert "from the conversion on" in result.stderr
+    assert "--pipeline" in result.stderr
+    assert superseded(cohort) == []
+    cohort.run("session", "rerun", "04", "a", "--yes")
+    assert superseded(cohort) == [4]
+
+
 def test_a_waiting_retry_is_made_now(cohort: Installation) -> None:
     later = RetryDecision(
         RunStatus.RETRY_WAIT, "tried again", counted=True, next_attempt_at=datetime(2999, 1, 1, tzinfo=UTC)
