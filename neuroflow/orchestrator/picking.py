@@ -47,6 +47,7 @@ def find_runs(services: Services, run_ids: Collection[int]) -> list[RunRecord]:
 def retrying(services: Services, runs: Sequence[RunRecord]) -> Act:
     """Run these again, each as a new run; those that wait for their next attempt make it now."""
     newest = {(run.pipeline, run.scope): run.id for run in services.state.present_runs({r.subject_id for r in runs})}
+    sessions = services.state.get_sessions({run.session_id for run in runs if run.session_id is not None})
 
     def why_not(run: RunRecord) -> Skipped | None:
         if run.status is RunStatus.RETRY_WAIT:
@@ -56,6 +57,9 @@ def retrying(services: Services, runs: Sequence[RunRecord]) -> Act:
             return Skipped(_name(run), why)
         if run.superseded:
             return Skipped(_name(run), "is to be run again already", done=True)
+        unready = _unready(sessions[run.session_id]) if run.session_id is not None else ""
+        if unready:
+            return Skipped(_name(run), f"can't be run again: its session {unready}")
         if newest.get((run.pipeline, run.scope), run.id) != run.id:
             return Skipped(_name(run), f"was followed by run {newest[run.pipeline, run.scope]}: retry that one")
         return None
@@ -110,8 +114,9 @@ def rerunning_sessions(
     by_subject = _by_subject(services, {session.subject_id for session in sessions})
     made: list[Target | Skipped] = []
     for session in sessions:
-        if session.status is not SessionStatus.READY:
-            made.append(Skipped(session.scope, f"is {_UNREADY[session.status].format(reason=session.status_reason)}"))
+        unready = _unready(session)
+        if unready:
+            made.append(Skipped(session.scope, unready))
             continue
         runs = [run for run in by_subject[session.subject_id] if run.session_id in (None, session.id)]
         target = Target("session", session.id, session.scope, session.subject_id, str(session.status))
@@ -176,6 +181,13 @@ def _of_runs(verb: Verb, runs: Sequence[RunRecord], why_not: Callable[[RunRecord
 def _sorted_out(noun: str, made: Sequence[Target | Skipped]) -> Act:
     targets = tuple(item for item in made if isinstance(item, Target))
     return Act(Verb.RERUN, noun, targets, tuple(item for item in made if isinstance(item, Skipped)))
+
+
+def _unready(session: SessionRecord) -> str:
+    """Say why nothing of a session can be run, and a wish to run it again would stay for ever; nothing where it can."""
+    if session.status is SessionStatus.READY:
+        return ""
+    return f"is {_UNREADY[session.status].format(reason=session.status_reason)}"
 
 
 def _name(run: RunRecord) -> str:

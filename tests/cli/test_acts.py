@@ -110,6 +110,8 @@ def test_a_session_that_can_not_be_run_is_not_marked(cohort: Installation) -> No
     before = dump(cohort)
     said = cohort.run("session", "rerun", "04", "a", code=2).stderr
     assert "sub-04/ses-a is excluded (motion): take it in first" in said
+    said = cohort.run("runs", "retry", "4", code=2).stderr
+    assert "run 4 (bids_conversion of sub-04/ses-a) can't be run again: its session is excluded (motion)" in said
     assert dump(cohort) == before
 
 
