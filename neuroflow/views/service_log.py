@@ -148,6 +148,9 @@ def lines_backwards(path: Path) -> Iterator[bytes]:
             yield rest
 
 
+_LOOKS = 50
+
+
 class Follower:
     """Gives what is appended to a log, across any number of rotations."""
 
@@ -188,7 +191,27 @@ class Follower:
 
     def _newer(self) -> list[BinaryIO]:
         """Open the files that have come after the present one, oldest first."""
+        for _ in range(_LOOKS):
+            newer, is_whole = self._look()
+            if is_whole:
+                break
+            # Rotated twice between listing and opening, maybe: a file in between may have been missed.
+            later, is_whole = self._look()
+            same = [_identity(one) for one in later] == [_identity(one) for one in newer]
+            for stream in newer:
+                stream.close()
+            newer = later
+            if is_whole or same:  # the present one has been deleted as the oldest
+                break
+            for stream in newer:
+                stream.close()
+            newer = []
+        return newer
+
+    def _look(self) -> tuple[list[BinaryIO], bool]:
+        """Open what seems newer than the present file, and tell whether that one was met on the way."""
         present = None if self._stream is None else _identity(self._stream)
+        is_whole = present is None
         seen = {present}
         newer: list[BinaryIO] = []
         for path in files_of(self._path):
@@ -200,13 +223,14 @@ class Follower:
             if identity in seen:
                 stream.close()
                 if identity == present:
+                    is_whole = True
                     break
                 continue  # it was put aside while we looked, and stands under two names
             seen.add(identity)
             newer.append(stream)
             if present is None:
                 break  # nothing was open: only the newest file is new
-        return newer[::-1]
+        return newer[::-1], is_whole
 
 
 def _identity(stream: BinaryIO) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,8 @@ class TestService:
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
             assert process.stdout is not None
+            watchdog = threading.Timer(60, process.kill)
+            watchdog.start()
             assert json.loads(process.stdout.readline())["event"] == "tick"
             writer = RotatedFile(lines.folder / "all.log", max_bytes=200, kept=20)
             for number in range(6):
@@ -203,6 +206,7 @@ class TestService:
             seen = [json.loads(process.stdout.readline())["event"] for _ in range(6)]
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=30)
+            watchdog.cancel()
         assert seen == [f"e{number}" for number in range(6)]
         assert (out, err, process.returncode) == ("", "", 130)
 
