@@ -17,36 +17,17 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"  # people can read it, and it is one moment
 
 def squeue_command(user: str) -> tuple[str, ...]:
     """Build the call that lists all of a user's jobs, those too that ended within MinJobAge."""
-    return (
-        "env",
-        f"SLURM_TIME_FORMAT={_TIME_FORMAT}",
-        "squeue",
-        "-h",
-        "-r",
-        "-t",
-        "all",
-        "-u",
-        user,
-        "-o",
-        SEPARATOR.join(_FIELDS),
-    )
+    return _squeue("-u", user)
 
 
 def jobs_command(ids: Collection[str]) -> tuple[str, ...]:
     """Build the call that lists jobs by id, whoever's they are."""
-    return (
-        "env",
-        f"SLURM_TIME_FORMAT={_TIME_FORMAT}",
-        "squeue",
-        "-h",
-        "-r",
-        "-t",
-        "all",
-        "-j",
-        ",".join(sorted(ids)),
-        "-o",
-        SEPARATOR.join(_FIELDS),
-    )
+    return _squeue("-j", ",".join(sorted(ids)))
+
+
+def _squeue(*whose: str) -> tuple[str, ...]:
+    time_format = f"SLURM_TIME_FORMAT={_TIME_FORMAT}"
+    return ("env", time_format, "squeue", "-h", "-r", "-t", "all", *whose, "-o", SEPARATOR.join(_FIELDS))
 
 
 def parse_squeue(text: str) -> tuple[QueueRow, ...]:

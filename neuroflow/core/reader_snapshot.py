@@ -68,7 +68,7 @@ def _session(row: tuple[object, ...], now: datetime) -> SessionRecord:
 
 def _run(row: tuple[object, ...], now: datetime) -> RunRecord:
     number, pipeline, level, scope, subject_id, session_id, subject, session, key, status, reason, superseded = row
-    return RunRecord(
+    return RunRecord.untouched(
         id=int(str(number)),
         pipeline=str(pipeline),
         level=Level(str(level)),
@@ -81,17 +81,5 @@ def _run(row: tuple[object, ...], now: datetime) -> RunRecord:
         status=RunStatus(str(status)),
         reason=str(reason),
         superseded=bool(superseded),
-        attempts=0,
-        failure=None,
-        error_message="",
-        output_path=None,
-        next_attempt_at=None,
-        resources=None,
-        exclude_nodes=(),
-        metrics={},
-        workflow_run_id=None,
-        created_at=now,
-        updated_at=now,
-        started_at=None,
-        ended_at=None,
+        at=now,
     )

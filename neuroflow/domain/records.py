@@ -78,6 +78,53 @@ class RunRecord:
     resolution: str = ""  # why a person wants nothing more done about a failed run
     priority: int = 0  # runs with a higher one start first
 
+    @classmethod
+    def untouched(
+        cls,
+        *,
+        id: int,
+        pipeline: str,
+        level: Level,
+        scope: str,
+        subject_id: int,
+        session_id: int | None,
+        subject: str,
+        session: str | None,
+        inputs_key: str,
+        status: RunStatus,
+        reason: str,
+        superseded: bool,
+        at: datetime,
+    ) -> RunRecord:
+        """Return a run of which no more is known than a scheduler's choice needs: nothing was attempted."""
+        return cls(
+            id=id,
+            pipeline=pipeline,
+            level=level,
+            scope=scope,
+            subject_id=subject_id,
+            session_id=session_id,
+            subject=subject,
+            session=session,
+            inputs_key=inputs_key,
+            status=status,
+            reason=reason,
+            superseded=superseded,
+            attempts=0,
+            failure=None,
+            error_message="",
+            output_path=None,
+            next_attempt_at=None,
+            resources=None,
+            exclude_nodes=(),
+            metrics={},
+            workflow_run_id=None,
+            created_at=at,
+            updated_at=at,
+            started_at=None,
+            ended_at=None,
+        )
+
     @property
     def was_withdrawn(self) -> bool:
         """Tell whether it was taken back before it started: it decided nothing, and hides no run before it."""

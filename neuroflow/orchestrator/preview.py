@@ -61,7 +61,7 @@ def _token(name: str) -> str:
 
 def _made_up(pipeline: Pipeline, subject: str, labels: Sequence[str], *, now: datetime) -> RunRecord:
     session = labels[0] if pipeline.level is Level.SESSION else None
-    return RunRecord(
+    return RunRecord.untouched(
         id=0,
         pipeline=pipeline.name,
         level=pipeline.level,
@@ -74,19 +74,7 @@ def _made_up(pipeline: Pipeline, subject: str, labels: Sequence[str], *, now: da
         status=RunStatus.PENDING,
         reason="",
         superseded=False,
-        attempts=0,
-        failure=None,
-        error_message="",
-        output_path=None,
-        next_attempt_at=None,
-        resources=None,
-        exclude_nodes=(),
-        metrics={},
-        workflow_run_id=None,
-        created_at=now,
-        updated_at=now,
-        started_at=None,
-        ended_at=None,
+        at=now,
     )
 
 

@@ -167,7 +167,7 @@ def _play(snapshot: Snapshot, registry: Registry) -> _Played:
 
 
 def _completed(proposal: RunProposal, run_id: int, snapshot: Snapshot) -> RunRecord:
-    return RunRecord(
+    return RunRecord.untouched(
         id=run_id,
         pipeline=proposal.pipeline,
         level=proposal.level,
@@ -180,19 +180,7 @@ def _completed(proposal: RunProposal, run_id: int, snapshot: Snapshot) -> RunRec
         status=RunStatus.COMPLETED,
         reason=proposal.reason,
         superseded=False,
-        attempts=0,
-        failure=None,
-        error_message="",
-        output_path=None,
-        next_attempt_at=None,
-        resources=None,
-        exclude_nodes=(),
-        metrics={},
-        workflow_run_id=None,
-        created_at=snapshot.now,
-        updated_at=snapshot.now,
-        started_at=None,
-        ended_at=None,
+        at=snapshot.now,
     )
 
 

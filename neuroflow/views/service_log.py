@@ -191,22 +191,17 @@ class Follower:
 
     def _newer(self) -> list[BinaryIO]:
         """Open the files that have come after the present one, oldest first."""
+        former: list[tuple[int, int]] | None = None
         for _ in range(_LOOKS):
             newer, is_whole = self._look()
-            if is_whole:
-                break
+            found = [_identity(stream) for stream in newer]
+            if is_whole or found == former:  # found twice alike: the present one was deleted as the oldest
+                return newer
             # Rotated twice between listing and opening, maybe: a file in between may have been missed.
-            later, is_whole = self._look()
-            same = [_identity(one) for one in later] == [_identity(one) for one in newer]
+            former = found
             for stream in newer:
                 stream.close()
-            newer = later
-            if is_whole or same:  # the present one has been deleted as the oldest
-                break
-            for stream in newer:
-                stream.close()
-            newer = []
-        return newer
+        return []
 
     def _look(self) -> tuple[list[BinaryIO], bool]:
         """Open what seems newer than the present file, and tell whether that one was met on the way."""

@@ -42,7 +42,7 @@ from tests.support.states import add_session, end_run, found, open_run
 
 LONG = (
     "the converter ended with exit code 1 while it wrote the image of the third series, after 3 tries: "
-    "/data/project/derivatives/work/sub-02/ses-a/conversion/run-0003/output/sub-02.nii.gz: No space left on device"
+    "/data/project/derivatives/scratch/sub-02/ses-a/conversion/run-0003/output/sub-02.nii.gz: No space left on device"
 )
 HOSTILE = "bad\x1b[31m\tname\u2028"
 CONFIG = """\

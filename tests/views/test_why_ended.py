@@ -104,7 +104,7 @@ class TestFailures:
 
     def test_a_full_disk_is_recognised(self, cohort: Cohort) -> None:
         cohort.session()
-        leave(cohort.fail(cohort.open_only()), stderr="OSError: [Errno 122] Disk quota exceeded: '/work/x'\n")
+        leave(cohort.fail(cohort.open_only()), stderr="OSError: [Errno 122] Disk quota exceeded: '/out/x'\n")
         failure = cohort.place().failure
         assert failure is not None
         assert failure.note == "the disk, or the quota, is full: make room, then have it run again"
