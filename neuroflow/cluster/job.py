@@ -37,6 +37,9 @@ SCHEMA = 1
 JOB_NAME = "job.json"
 RECORD_NAME = "exit.json"
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
+# SLURM's signal reaches a job's processes one after the other. A script whose child it ended may go on without it and
+# end with 0 before the signal is here: milliseconds, more on a busy node.
+_SIGNAL_LAG_SECONDS = 1.0
 _GIVEN_UP = "this attempt was given up, and is fenced"
 
 
@@ -112,11 +115,15 @@ def _image_id(image: str | None) -> str:
 
 def own_job_id() -> str:
     """Return this job's id: SLURM's, or the process id with its start time."""
-    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+    if _is_on_slurm():
         array = os.environ.get("SLURM_ARRAY_JOB_ID")
         # An element has a number of its own too, but squeue, sacct and scancel name it by the array's.
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
     return own_local_id()
+
+
+def _is_on_slurm() -> bool:
+    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
 def _execute(
@@ -142,8 +149,10 @@ def _execute(
     findings.crash_files = named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
     if ended.exit_code != 0 or findings.crash_files:
         return
-    if stopper.stopped_by:
-        findings.error = f"{stopper.stopped_by} arrived while the tool ran: its exit code 0 is not trusted"
+    if stopper.is_stopped(within_seconds=_SIGNAL_LAG_SECONDS if _is_on_slurm() else 0.0):
+        findings.error = (
+            f"{stopper.stopped_by} arrived while the tool ran, or just after: its exit code 0 is not trusted"
+        )
         return
     findings.missing_outputs = missing_outputs(output_dir, job["outputs"])
     if not findings.missing_outputs:

@@ -22,6 +22,7 @@ _LINE_LIMIT_BYTES = 64 * 1024
 _QUOTED_LIMIT = 500
 _CHUNK_BYTES = 64 * 1024
 _TICK_SECONDS = 0.5
+_SIGNAL_TICK_SECONDS = 0.05
 # SLURM sends SIGKILL KillWait (30 s, at some sites 5) after SIGTERM: the record must be written before.
 _TERM_GRACE_SECONDS = 3.0
 # How long a tool may take over other signals before SIGTERM follows.
@@ -131,6 +132,13 @@ class Stopper:
             self._term_at = min(now + term_in, self._term_at or math.inf)
         kill_at = now + (term_in or 0.0) + _TERM_GRACE_SECONDS
         self._kill_at = min(kill_at, self._kill_at or math.inf)
+
+    def is_stopped(self, *, within_seconds: float) -> bool:
+        """Tell whether this process is asked to stop, by now or within some seconds."""
+        until = time.monotonic() + within_seconds
+        while not self.stopped_by and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SIGNAL_TICK_SECONDS))
+        return bool(self.stopped_by)
 
     def tick(self) -> None:
         """Send what is due: the end of the time limit, SIGTERM after a warning, SIGKILL after SIGTERM."""

@@ -413,6 +413,18 @@ def test_exit_zero_after_a_signal_is_not_trusted(tmp_path: Path) -> None:
     assert "not trusted" in record(job).error
 
 
+def test_exit_zero_just_before_a_signal_is_not_trusted(tmp_path: Path) -> None:
+    """A script whose child SLURM has ended goes on without it, and is done before its own signal is there."""
+    late = "subprocess.Popen(['sh', '-c', f'sleep 0.2; kill -TERM {os.getppid()}'], start_new_session=True)"
+    job = python_job(tmp_path, WRITES + "; import os, subprocess; " + late)
+    code, _, _ = run(job)
+    assert code != 0
+    found = record(job)
+    assert (found.exit_code, found.published, found.stopped_by) == (0, False, "SIGTERM")
+    assert found.error == "SIGTERM arrived while the tool ran, or just after: its exit code 0 is not trusted"
+    assert not (tmp_path / "derivatives").exists()
+
+
 def test_the_time_limit_is_kept_where_no_scheduler_does(tmp_path: Path) -> None:
     job = python_job(tmp_path, SLEEPS)
     process = start(job, limit=1.0)
