@@ -43,7 +43,8 @@ def of_record(
         return CLASS_OF_STATE[state], _by_slurm(attempt, record, state)
     if over_memory:  # before `stopped_by`: SIGTERM may have come first
         return FailureClass.OUT_OF_MEMORY, _over(attempt, over_memory)
-    if record.oom_kills and record.exit_code != 0:
+    # Off SLURM it may have been another run's process: a login session's processes are counted together.
+    if record.oom_kills and (record.exit_code != 0 or attempt.where == "slurm"):
         return FailureClass.OUT_OF_MEMORY, f"the kernel killed a process; it had {attempt.resources.memory_mb} MiB"
     if record.stopped_by:
         return _stopped(attempt, record, state)

@@ -31,6 +31,7 @@ class Findings:
     crash_files: tuple[str, ...] = ()
     missing_outputs: tuple[str, ...] = ()
     oom_kills: int = 0
+    oom_kills_before: int = 0  # those of the control group when the attempt began
     quarantined: tuple[str, ...] = ()
     results_of: str = ""
     image_id: str = ""

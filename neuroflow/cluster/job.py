@@ -22,7 +22,7 @@ from neuroflow.cluster.environment import node_environment, without_our_code
 from neuroflow.cluster.files import write_json
 from neuroflow.cluster.findings import Findings, exit_code_of, host_name, named, record_of
 from neuroflow.cluster.globs import files_matching, listed_matching
-from neuroflow.cluster.memory import oom_kills
+from neuroflow.cluster.memory import is_in_group_of, oom_kills
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
 from neuroflow.cluster.process_table import own_local_id, write_place
 from neuroflow.cluster.provenance import Work, leave_provenance, note_inputs
@@ -37,8 +37,8 @@ SCHEMA = 1
 JOB_NAME = "job.json"
 RECORD_NAME = "exit.json"
 NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any more
-# SLURM's signal reaches a job's processes one after the other. A script whose child it ended may go on without it and
-# end with 0 before the signal is here: milliseconds, more on a busy node.
+# SLURM's signal reaches a job's processes one after the other: a tool whose child has had it may end before it is here
+# (6 ms were seen; more on a busy node).
 _SIGNAL_LAG_SECONDS = 1.0
 _GIVEN_UP = "this attempt was given up, and is fenced"
 
@@ -75,9 +75,8 @@ def run_job(folder: str) -> int:
         _put_record_aside(place)
     if ":" in job_id:
         write_place(place, job_id)
-    findings = Findings(job_id=job_id, started=started)
+    findings = Findings(job_id=job_id, started=started, oom_kills_before=oom_kills())
     stopped_by = ""
-    kills_before = oom_kills()
     token, scratch = place.name, None
     try:
         job = json.loads((place / JOB_NAME).read_text(encoding="utf-8"))
@@ -96,7 +95,7 @@ def run_job(folder: str) -> int:
     except Exception as error:  # the payload's shell: whatever happens, a record is left
         findings.error = f"{type(error).__name__}: {error}"
         print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
-    findings.oom_kills = max(oom_kills() - kills_before, 0)
+    findings.oom_kills = max(oom_kills() - findings.oom_kills_before, 0)
     record = record_of(findings, token=token, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
     _remove(scratch)
@@ -149,10 +148,8 @@ def _execute(
     findings.crash_files = named(path for glob in job["crash_globs"] for path in files_matching(output_dir, glob))
     if ended.exit_code != 0 or findings.crash_files:
         return
-    if stopper.is_stopped(within_seconds=_SIGNAL_LAG_SECONDS if _is_on_slurm() else 0.0):
-        findings.error = (
-            f"{stopper.stopped_by} arrived while the tool ran, or just after: its exit code 0 is not trusted"
-        )
+    if doubt := _doubt(findings, stopper):
+        findings.error = f"{doubt}: the tool's exit code 0 is not trusted"
         return
     findings.missing_outputs = missing_outputs(output_dir, job["outputs"])
     if not findings.missing_outputs:
@@ -161,6 +158,15 @@ def _execute(
         publish(new)
         findings.published, findings.emptied = True, output_dir
         _leave_provenance(new, job, place, findings, scratch=scratch)
+
+
+def _doubt(findings: Findings, stopper: Stopper) -> str:
+    """Say what befell the tool that its exit code 0 may hide: a script may go on without a child that was killed."""
+    if stopper.is_stopped(within_seconds=_SIGNAL_LAG_SECONDS if _is_on_slurm() else 0.0):
+        return f"{stopper.stopped_by} arrived while the tool ran, or just after"
+    if is_in_group_of(os.environ.get("SLURM_JOB_ID", "")) and oom_kills() > findings.oom_kills_before:
+        return "the kernel killed a process of the job for memory"
+    return ""
 
 
 def _finish(plan: Plan, job: Mapping[str, Any], place: Path, findings: Findings) -> bool:

@@ -421,7 +421,7 @@ def test_exit_zero_just_before_a_signal_is_not_trusted(tmp_path: Path) -> None:
     assert code != 0
     found = record(job)
     assert (found.exit_code, found.published, found.stopped_by) == (0, False, "SIGTERM")
-    assert found.error == "SIGTERM arrived while the tool ran, or just after: its exit code 0 is not trusted"
+    assert found.error == "SIGTERM arrived while the tool ran, or just after: the tool's exit code 0 is not trusted"
     assert not (tmp_path / "derivatives").exists()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neuroflow.cluster.memory import oom_kills
+import pytest
+
+from neuroflow.cluster.memory import is_in_group_of, oom_kills
 
 
 def test_version_1(tmp_path: Path) -> None:
@@ -28,3 +30,19 @@ def test_what_can_not_be_read_counts_nothing(tmp_path: Path) -> None:
     assert oom_kills(tmp_path / "absent", tmp_path) == 0
     (tmp_path / "own").write_text("4:memory:/gone\n")
     assert oom_kills(tmp_path / "own", tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("5:memory:/slurm/uid_7/job_18/step_0/task_0\n", True),
+        ("0::/system.slice/slurmstepd.scope/job_18/step_0/user/task_0\n", True),
+        ("0::/system.slice/slurmd.service\n", False),
+        ("5:memory:/slurm/uid_7/job_180/step_0\n", False),
+        ("", False),
+    ],
+)
+def test_the_group_is_the_jobs_own_where_slurm_made_one(tmp_path: Path, groups: str, expected: bool) -> None:
+    (tmp_path / "own").write_text(groups)
+    assert is_in_group_of("18", tmp_path / "own") is expected
+    assert not is_in_group_of("18", tmp_path / "absent")

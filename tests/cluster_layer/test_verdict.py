@@ -153,6 +153,7 @@ def test_slurms_word_explains_a_failed_record(state: JobState, failure: FailureC
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 950.0}, FailureClass.OUT_OF_MEMORY),
         ({"exit_code": 137, "signal": 9, "max_rss_mb": 949.0}, FailureClass.APPLICATION),
         ({"exit_code": 1, "oom_kills": 1}, FailureClass.OUT_OF_MEMORY),
+        ({"exit_code": 0, "oom_kills": 1, "error": "not trusted"}, FailureClass.OUT_OF_MEMORY),
         ({"exit_code": 140, "signal": 12, "stopped_by": "SIGUSR2"}, FailureClass.TIMEOUT),
         ({"exit_code": 143, "signal": 15, "stopped_by": "TIME_LIMIT"}, FailureClass.TIMEOUT),
         ({"exit_code": 143, "signal": 15, "stopped_by": "SIGTERM"}, FailureClass.CANCELLED),

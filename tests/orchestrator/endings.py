@@ -25,13 +25,14 @@ DELAY_MINUTES = 0.1
 # Two jobs of this size and their preemptor don't fit into a node (64000 MB), nor does one of them beside it.
 SPOT_MB = 20000
 PREEMPTOR_MB = 50000
+# A killed child doesn't end its script: it goes on, leaves what looks like results, and ends with 0, as many tools do.
 # A run's work directory is kept between its attempts, and between the lives of a job: it tells which one this is.
 BEHAVIOUR = """
 is_first() { [ ! -e been-here ] && touch been-here; }
 case $session in
     outofmemory)
         if is_first; then seconds=60; else seconds=0; fi
-        python3 -c 'import sys, time; x = b"x" * (210 << 20); time.sleep(int(sys.argv[1]))' $seconds || exit ;;
+        python3 -c 'import sys, time; x = b"x" * (210 << 20); time.sleep(int(sys.argv[1]))' $seconds ;;
     application) echo "the model did not converge" >&2; exit 1 ;;
     nooutput) exit 0 ;;
     badinput) echo "One or more participant labels were not found in the BIDS directory: 01" >&2; exit 1 ;;
