@@ -12,7 +12,7 @@ from typing import Any
 from neuroflow.adapters.key_figures import KeyFigure, KeyFigures, Region, RegionMeans
 from neuroflow.cluster.files import read_own_file, write_atomically
 
-VERSION = 2  # of the file; another one is made anew
+VERSION = 3  # of the file; another one is made anew
 _MOST_BYTES = 512 * 1024 * 1024
 
 
