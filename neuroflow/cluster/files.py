@@ -14,7 +14,6 @@ from typing import BinaryIO
 
 from neuroflow.sharing import is_trusted, open_private
 
-
 # What a process works on is written to more often; clocks of file servers may differ by minutes.
 _STALE_SECONDS = 24 * 3600.0
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 MISSING = "n/a"
-# Folder names, log lines and reasons may hold anything: no cell must end a line, steer a terminal, turn the direction in
-# which the rest of its line is shown, or be what UTF-8 can't write.
+# Folder names, log lines and reasons may hold anything: no cell must end a line, steer a terminal, turn the direction
+# in which the rest of its line is shown, or be what UTF-8 can't write.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # A spreadsheet would take such a text for a formula, some also in the full width of East Asian scripts; the apostrophe
 # makes it a text: https://owasp.org/www-community/attacks/CSV_Injection
