@@ -165,7 +165,7 @@ function rowFor(position) {
     return el("td", { "aria-colindex": column + 2 }, content);
   });
   return el("tr", { "aria-rowindex": position + 2, "data-position": position },
-    el("th", { scope: "row", "aria-colindex": 1 }, el("a", { href: subjectHash(subject), tabindex: -1 }, subjectName(subject)),
+    el("th", { scope: "row", "aria-colindex": 1, title: scopeWords(subject, index) }, el("a", { href: subjectHash(subject), tabindex: -1 }, subjectName(subject)),
       el("span", { class: "ses" }, sessionName(index))),
     cells,
     DATED ? el("td", { class: "when", "aria-colindex": COLUMN_COUNT }, el("span", { tabindex: -1 }, moment(lastChange(index)))) : null);
