@@ -148,10 +148,16 @@ def _read_qsiprep(reading: _Reading, subject: str, session: str) -> None:
     for path in paths:
         rows = _rows(reading, path)
         if rows:
-            about = f" ({path.name.removeprefix(f'sub-{subject}_').rpartition('_desc-')[0]})" if len(paths) > 1 else ""
-            _add_image_qc(reading, path, row=rows[0], about=about)
+            _add_image_qc(reading, path, row=rows[0], about=_acquisition(path) if len(paths) > 1 else "")
     if not any(figure.name in _MOTION and figure.source.startswith(folder) for figure in reading.figures):
         _add_motion(reading, reading.output / folder)
+
+
+def _acquisition(path: Path) -> str:
+    """Return what tells a table from the session's others; its labels stand elsewhere."""
+    entities = path.name.rpartition("_desc-")[0].split("_")
+    words = "_".join(entity for entity in entities if not entity.startswith(("sub-", "ses-")))
+    return f" ({words})" if words else ""
 
 
 def _add_image_qc(reading: _Reading, path: Path, *, row: dict[str, str], about: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from neuroflow.cluster.files import sync_folder
+from neuroflow.cluster.files import remove_stale_drafts, sync_folder
 from neuroflow.config import NeuroflowConfig
 from neuroflow.config.edit import set_values
 from neuroflow.config.environment import SITE_VARIABLE
@@ -21,6 +21,7 @@ from neuroflow.errors import ConfigError
 from neuroflow.masking import mask_text
 
 _ENCODING = "utf-8"  # without a line break translated, or a mark at the start dropped
+_CANDIDATE = ".new.yaml"  # how the names of new files end while they are checked
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def _candidates(change: Change) -> Iterator[dict[Path, Path]]:
     candidates: dict[Path, Path] = {}
     try:
         for edit in change.edits:
+            for path in (edit.path, edit.named):
+                remove_stale_drafts(path.with_name(path.stem), ending=_CANDIDATE)  # they may hold passwords
             candidate = _beside(edit.path)
             _write_like(candidate, edit)
             made.append(candidate)
@@ -151,7 +154,7 @@ def _candidates(change: Change) -> Iterator[dict[Path, Path]]:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{os.getpid()}.new.yaml")
+    return path.with_name(f".{path.stem}.{os.getpid()}{_CANDIDATE}")
 
 
 def _write_like(path: Path, edit: Edit) -> None:

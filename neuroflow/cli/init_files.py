@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuroflow.cluster.files import remove_stale_drafts
 from neuroflow.config import NeuroflowConfig
 from neuroflow.config.environment import SITE_VARIABLE
 from neuroflow.errors import ConfigError, UsageError
@@ -95,6 +96,7 @@ def _publish(file: NewFile) -> None:
     temporary = file.path.with_name(f".{file.path.name}.{os.getpid()}.tmp")
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale_drafts(file.path)
         temporary.write_text(file.text, encoding="utf-8")
         if file.replace:
             if file.path.is_file():

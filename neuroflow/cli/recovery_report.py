@@ -13,14 +13,12 @@ from neuroflow.cli.output import one_line, when, write_table, write_values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from neuroflow.cluster.folders import Folders
     from neuroflow.core.state import StateManager
     from neuroflow.domain import FailureClass, RunRecord
     from neuroflow.orchestrator.services import Services
 
 _SIGNATURE = re.compile(r"[0-9a-f]{10}")
-_TAIL_LINES = 20
-_TAIL_BYTES = 16 * 1024
+_LOOKED_AT = 20  # runs whose logs are looked for
 
 
 @dataclass(frozen=True)
@@ -78,24 +76,16 @@ def choose_letters(state: StateManager, what: str) -> list[RunRecord]:
 
 def example_of(services: Services, letters: Sequence[RunRecord]) -> Example:
     """Return the end of the newest log there is: of the tool's errors, or else of its output."""
-    for run in letters[:_TAIL_LINES]:
+    from neuroflow.views.log_ends import log_ends
+
+    for run in letters[:_LOOKED_AT]:
         attempt = services.state.latest_attempt(run.id)
         if attempt is None:
             continue
-        for name in ("stderr.log", "stdout.log"):
-            path = f"{attempt.folder}/{name}"
-            tail = _tail(services.folders(attempt.where), path)
-            if tail:
-                return Example(run.id, path, tail)
+        end = log_ends(services.folders(attempt.where), [attempt.folder])[attempt.folder]
+        if end.lines:
+            return Example(run.id, end.path, end.lines)
     return Example(letters[0].id, "", ())
-
-
-def _tail(folders: Folders, path: str) -> tuple[str, ...]:
-    try:
-        text = folders.read_from(path, offset=-_TAIL_BYTES, limit_bytes=_TAIL_BYTES).decode("utf-8", errors="replace")
-    except OSError:
-        return ()
-    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-_TAIL_LINES:]
 
 
 def write_details(group: Group) -> None:

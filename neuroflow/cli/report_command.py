@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neuroflow.report.gather import Report
 
 DEFAULT_NAME = "neuroflow-report.html"
+ANONYMOUS_NAME = "neuroflow-report-anonymous.html"
 _CACHE = "report-figures.json.gz"  # in paths.state_dir
 _SHORTEST_TITLE, _LONGEST_TITLE = 1, 200
 
@@ -39,14 +40,19 @@ def _title(value: str) -> str:
         "neuroflow report",
         "neuroflow report --output /projects/study/report.html --title 'Study, autumn'",
         "neuroflow report --subject 01 --subject 02 --since 90d",
+        "neuroflow report --anonymous --title 'Study, autumn'",
     ),
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=DEFAULT_NAME,
     metavar="FILE",
-    help=f"Where it is written; otherwise {DEFAULT_NAME} here.",
+    help=f"Where it is written; otherwise {DEFAULT_NAME} here, or {ANONYMOUS_NAME}.",
+)
+@click.option(
+    "--anonymous",
+    is_flag=True,
+    help="For others: subjects by number; no labels, paths, users, hosts, dates of runs, messages and links.",
 )
 @click.option("--subject", "subjects", type=SUBJECT, multiple=True, metavar="LABEL", help="Only this one; repeatable.")
 @since_option("Count flow, time, memory and failures from then on")
@@ -65,7 +71,8 @@ def _title(value: str) -> str:
 @pass_app
 def report_command(
     app: AppContext,
-    output: Path,
+    output: Path | None,
+    anonymous: bool,
     subjects: tuple[str, ...],
     since: datetime | None,
     title: str | None,
@@ -85,16 +92,34 @@ def report_command(
     from neuroflow.report.payload import payload
     from neuroflow.report.write import check_target, write_page
 
-    target = output.expanduser().absolute()
+    target = (output or Path(ANONYMOUS_NAME if anonymous else DEFAULT_NAME)).expanduser().absolute()
     check_target(target, replace=force)
     services = app.services()
-    name = title or f"{services.config.paths.derivatives_root.parent.name or 'Cohort'}: diffusion MRI"
-    wish = Wish(title=name, made_by=actor(), subjects=tuple(dict.fromkeys(subjects)), since=since)
+    study = "" if anonymous else services.config.paths.derivatives_root.parent.name
+    wish = Wish(
+        title=title or f"{study or 'Cohort'}: diffusion MRI",
+        made_by=actor(),
+        subjects=tuple(dict.fromkeys(subjects)),
+        since=since,
+        anonymous=anonymous,
+    )
     with paused_collector():
         report = gather(services, wish, read_figures=_reader(services, no_figures=no_figures, seconds=read_for))
+        if anonymous:
+            report = _anonymous(services, report)
         # Links are relative to where the file really lies, not to a link to its folder.
         size = write_page(target, document(report, payload(report, folder=target.parent.resolve())))
     _tell(_outcome(report, target, size), as_json=as_json)
+
+
+def _anonymous(services: Services, report: Report) -> Report:
+    from neuroflow.report.anonymous import anonymous
+    from neuroflow.report.pseudonyms import KEY_NAME, numbers_of, the_key
+
+    # Of all subjects, not of the chosen ones: a subject has one number in both reports.
+    labels = {subject.label for subject in services.state.list_subjects()}
+    labels |= {session.subject for session in report.history.sessions}  # found meanwhile
+    return anonymous(report, numbers_of(labels, key=the_key(services.config.paths.state_dir / KEY_NAME)))
 
 
 def _reader(services: Services, *, no_figures: bool, seconds: float) -> Callable[[Cohort], Figures]:

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from neuroflow.cli.left_over import end_left_over, is_here, lives, wait_until
+from neuroflow.cluster.files import rewrite
 from neuroflow.cluster.process_table import boot_id, local_id
 from neuroflow.errors import NeuroflowError
 from neuroflow.sharing import open_private
@@ -48,11 +49,8 @@ class UpLock:
 
     def write_status(self, report: dict[str, Any]) -> None:
         """Write who runs, and how, for `neuroflow up --status`."""
-        temporary = self.state_dir / f".{STATUS_NAME}.tmp"
         text = json.dumps({**holder(), "started_at": self.started_at, **report, "written_at": time.time()}, indent=2)
-        with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(self.state_dir / STATUS_NAME)
+        rewrite(self.state_dir / STATUS_NAME, text.encode())
 
 
 def holder() -> dict[str, Any]:

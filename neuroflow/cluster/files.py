@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import time
 from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO
 
 from neuroflow.sharing import is_trusted, open_private
 
+# What a process works on is written to more often; clocks of file servers may differ by minutes.
+_STALE_SECONDS = 24 * 3600.0
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Put a file, as closed to other users as its folder is, in place whole.
+
+class Access(Enum):
+    """Who may read a file that is put in place."""
+
+    AS_FOLDER = auto()  # as closed to other users as its folder is
+    AS_UMASK = auto()  # as this process's umask says
+    EVERYBODY = auto()
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = True, access: Access = Access.AS_FOLDER) -> None:
+    """Put a file in place whole.
 
     Args:
         durable: wait until it has reached the disk.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    descriptor = _open(temporary, access)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            if access is Access.EVERYBODY:
+                os.fchmod(descriptor, 0o644)
             stream.write(data)
             if durable:
                 stream.flush()
@@ -33,6 +49,34 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def _open(path: Path, access: Access) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    return open_private(path, flags) if access is Access.AS_FOLDER else os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def rewrite(path: Path, data: bytes, *, access: Access = Access.AS_FOLDER) -> None:
+    """Put a file in place that is made again and again, and remove what killed writers of it have left."""
+    remove_stale_drafts(path)
+    write_atomically(path, data, durable=False, access=access)
+
+
+def remove_stale_drafts(path: Path, *, ending: str = ".tmp") -> None:
+    """Remove the hidden files beside a file that were to take its place, and that nobody has touched for a day.
+
+    Args:
+        ending: of their names, `.<name>.<process or random hex><ending>`.
+    """
+    draft = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]+" + re.escape(ending), re.ASCII)
+    with suppress(OSError), os.scandir(path.parent) as scan:
+        for entry in scan:
+            if draft.fullmatch(entry.name) is None:
+                continue
+            with suppress(OSError):  # another user's, or just gone
+                found = entry.stat(follow_symlinks=False)
+                if not stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > _STALE_SECONDS:
+                    Path(entry.path).unlink()
 
 
 def write_json(path: Path, value: object) -> None:

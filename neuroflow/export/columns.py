@@ -5,6 +5,7 @@ Tab-separated, as BIDS wants it: https://bids-specification.readthedocs.io/en/st
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,12 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 MISSING = "n/a"
-# Folder names, log lines and reasons may hold anything: no cell must end a line, or steer a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# A spreadsheet would take such a text for a formula; the apostrophe makes it a text.
-_FORMULA = ("=", "+", "-", "@")
+# Folder names, log lines and reasons may hold anything: no cell must end a line, steer a terminal, turn the direction
+# in which the rest of its line is shown, or be what UTF-8 can't write.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# A spreadsheet would take such a text for a formula, some also in the full width of East Asian scripts; the apostrophe
+# makes it a text: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 Record = TypeVar("Record")
 Value = str | int | float | bool | datetime | None
@@ -57,14 +60,16 @@ def cell(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return repr(value)
+    return repr(value) if math.isfinite(value) else MISSING
 
 
 def text(value: str) -> str:
     """Write a text as a cell on one line, that no reader takes for anything else."""
     clean = value.strip()
     if not clean.isprintable():
-        clean = _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), clean)
+        clean = _CONTROL.sub(
+            lambda found: found.group().encode("unicode_escape", "surrogatepass").decode("ascii"), clean
+        )
     if clean.startswith(_FORMULA):
         clean = f"'{clean}"
     if '"' in clean:  # as BIDS, pandas and R read it

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from neuroflow import __version__
+from neuroflow.cluster.files import remove_stale_drafts
 from neuroflow.errors import UsageError
 
 _GENERATED_BY = "GeneratedBy"
@@ -82,7 +83,7 @@ class Draft:
         self.stream.flush()
         os.fsync(self.stream.fileno())
         words = _hidden(self.paths.dictionary)
-        before = _hidden(self.paths.dictionary.with_suffix(".before"))
+        before = _hidden(_before(self.paths.dictionary))
         try:
             with _create(words) as stream:
                 stream.write(dictionary)
@@ -112,6 +113,8 @@ def draft(paths: TablePaths) -> Iterator[Draft]:
     Raises:
         UsageError: when nothing can be written there.
     """
+    for path in (paths.table, paths.dictionary, _before(paths.dictionary)):
+        remove_stale_drafts(path)
     temporary = _hidden(paths.table)
     try:
         with _create(temporary) as stream:
@@ -121,6 +124,10 @@ def draft(paths: TablePaths) -> Iterator[Draft]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _before(path: Path) -> Path:
+    return path.with_suffix(".before")
 
 
 def _hidden(path: Path) -> Path:

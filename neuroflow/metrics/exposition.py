@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -15,6 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import start_http_server
 from prometheus_client.registry import Collector
 
+from neuroflow.cluster.files import Access, rewrite
 from neuroflow.errors import NeuroflowError, StateError
 from neuroflow.metrics.facts import Facts
 from neuroflow.metrics.families import families, unreachable
@@ -62,16 +61,9 @@ def write_textfile(path: Path, text: str) -> None:
     Raises:
         NeuroflowError: when the file can't be written.
     """
-    # Not *.prom: node_exporter would read the half of it.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            os.fchmod(stream.fileno(), 0o644)
-            stream.write(text)
-        temporary.replace(path)
+        rewrite(path, text.encode(), access=Access.EVERYBODY)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise NeuroflowError(
             f"metrics.textfile {path} can't be written: {error.strerror or error}",
             hint="make its folder, and let this user write there",

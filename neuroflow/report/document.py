@@ -83,9 +83,12 @@ def _part(name: str) -> str:
 
 
 def _made(report: Report) -> str:
+    by = "" if report.wish.anonymous else f" by {shown(report.wish.made_by)}"
+    made = f"Made {report.made_at:%Y-%m-%d %H:%M} UTC{by} with neuroflow {report.provenance.neuroflow}"
     return (
-        f"Made {report.made_at:%Y-%m-%d %H:%M} UTC by {shown(report.wish.made_by)} "
-        f"with neuroflow {report.provenance.neuroflow}"
+        f"{made}; anonymous: without labels, paths, names, dates of runs and messages"
+        if report.wish.anonymous
+        else made
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING
 from neuroflow.domain import OPEN_RUN_STATUSES, AttemptStatus, RunStatus
 from neuroflow.domain.history import AttemptFact, History, RunFact
 from neuroflow.errors import ClusterError
+from neuroflow.views.log_ends import LogEnd, log_ends
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services
 
 MOST_GROUPS = 200
 _WITH_LINES = 20  # groups whose log is looked at
-_LINES = 20
-_BYTES = 16 * 1024
-_LOGS = ("stderr.log", "stdout.log")
-_LINE_END = re.compile(r"[\r\n]+")
 
 
 @dataclass
@@ -94,31 +91,16 @@ def _counts(run: RunFact, at: datetime | None, waiting: frozenset[int], since: d
 def example_lines(services: Services, groups: Iterable[Group]) -> dict[tuple[str, str, str], tuple[str, ...]]:
     """Return the last lines of one log of each of the first groups; none where it is gone or another user's."""
     looked_at = [group for group in groups if group.example_attempt is not None][:_WITH_LINES]
-    paths: dict[str, list[str]] = {}
+    wanted: dict[str, list[str]] = {}
     for group in looked_at:
         if group.example_attempt is not None:
-            paths.setdefault(group.example_attempt.where, []).extend(_log_paths(group.example_attempt))
-    texts: dict[str, str] = {}
-    for where, wanted in paths.items():
-        texts |= _tails(services, where, wanted)
-    return {(one.signature, one.pipeline, one.failure): _lines_of(one, texts) for one in looked_at}
-
-
-def _log_paths(attempt: AttemptFact) -> tuple[str, ...]:
-    return tuple(f"{attempt.folder}/{name}" for name in _LOGS)
-
-
-def _tails(services: Services, where: str, paths: list[str]) -> dict[str, str]:
-    try:
-        looks = services.folders(where).tails(paths, limit_bytes=_BYTES)
-    except (ClusterError, OSError):
-        return {}  # a login node that is away: the report is made all the same
-    return {path: (look.data or b"").decode("utf-8", errors="replace") for path, look in looks.items()}
-
-
-def _lines_of(group: Group, texts: Mapping[str, str]) -> tuple[str, ...]:
-    for path in _log_paths(group.example_attempt) if group.example_attempt is not None else ():
-        lines = [line.rstrip()[: _BYTES // _LINES] for line in _LINE_END.split(texts.get(path, "")) if line.strip()]
-        if lines:
-            return tuple(lines[-_LINES:])
-    return ()
+            wanted.setdefault(group.example_attempt.where, []).append(group.example_attempt.folder)
+    ends: dict[str, LogEnd] = {}
+    for where, attempts in wanted.items():
+        with suppress(ClusterError, OSError):  # a login node that is away: the report is made all the same
+            ends |= log_ends(services.folders(where), attempts)
+    return {
+        (one.signature, one.pipeline, one.failure): ends.get(one.example_attempt.folder, LogEnd()).lines
+        for one in looked_at
+        if one.example_attempt is not None
+    }

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from neuroflow.adapters.key_figures import KeyFigure, KeyFigures, Region, RegionMeans
-from neuroflow.cluster.files import read_own_file, write_atomically
+from neuroflow.cluster.files import read_own_file, rewrite
 
-VERSION = 2  # of the file; another one is made anew
+VERSION = 3  # of the file; another one is made anew
 _MOST_BYTES = 512 * 1024 * 1024
 
 
@@ -71,7 +71,7 @@ class FigureCache:
         content = {"version": VERSION, "entries": self._old | self._new, "atlases": self._atlases}
         data = json.dumps(content, separators=(",", ":")).encode()
         with suppress(OSError):
-            write_atomically(self._path, gzip.compress(data, compresslevel=3), durable=False)
+            rewrite(self._path, gzip.compress(data, compresslevel=3))
 
 
 def _load(path: Path) -> tuple[dict[str, Any], list[tuple[Region, ...]]]:

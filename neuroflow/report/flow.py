@@ -28,7 +28,9 @@ def flow_of(runs: Iterable[RunFact], *, pipelines: Iterable[str], since: datetim
     for run in runs:
         kind = _COUNTED.get(run.status)
         if kind is not None and run.ended_at is not None and (since is None or run.ended_at >= since):
-            counts[kind, run.pipeline, run.ended_at.astimezone(UTC).date()] += 1
+            # A node's clock may be years ahead; a run has not ended after its row was last changed.
+            ended_at = min(run.ended_at, run.updated_at)
+            counts[kind, run.pipeline, ended_at.astimezone(UTC).date()] += 1
     if not counts:
         return Flow(None, {}, {})
     days = [key[2] for key in counts]

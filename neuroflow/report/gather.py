@@ -30,6 +30,7 @@ class Wish:
     made_by: str
     subjects: tuple[str, ...] = ()  # labels; none: all
     since: datetime | None = None
+    anonymous: bool = False  # to be passed on: `anonymous` leaves out what tells who and where
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,6 +39,7 @@ def payload(report: Report, *, folder: Path) -> dict[str, object]:
         "madeBy": shown(report.wish.made_by),
         "since": seconds(report.wish.since),
         "chosen": len(report.wish.subjects),
+        "anonymous": report.wish.anonymous,
         "states": [
             {"letter": one.state.value, "name": one.name, "word": one.word, "about": one.meaning} for one in WORDS
         ],
@@ -104,6 +105,7 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
         )
     )
     took = {attempt.run_id: _took(attempt) for attempt in report.history.attempts}  # the last one's
+    moment = _moments(report)
     for run in report.history.runs:
         rows.add(
             run.id,
@@ -118,9 +120,9 @@ def _runs(report: Report, texts: Texts, numbers: Mapping[int, int]) -> Mapping[s
             texts.number(run.resolution or run.reason),
             texts.number(run.error),
             texts.number(run.output_path),
-            seconds(run.updated_at),
-            seconds(run.started_at),
-            seconds(run.ended_at),
+            moment(run.updated_at),
+            moment(run.started_at),
+            moment(run.ended_at),
             took.get(run.id),
         )
     return rows.data()
@@ -134,7 +136,7 @@ def _attempts(report: Report, texts: Texts, places: Mapping[int, int]) -> Mappin
             *("submitted", "started", "ended", "took", "version"),
         )
     )
-    runs = report.history.runs
+    runs, moment = report.history.runs, _moments(report)
     for attempt in report.history.attempts:
         place = places.get(attempt.run_id)
         if place is None or not (detailed or _is_telling(attempt, runs[place])):
@@ -151,13 +153,18 @@ def _attempts(report: Report, texts: Texts, places: Mapping[int, int]) -> Mappin
             attempt.exit_code,
             None if attempt.max_rss_mb is None else round(attempt.max_rss_mb),
             texts.number(_request(attempt)),
-            seconds(attempt.submitted_at),
-            seconds(attempt.started_at),
-            seconds(attempt.ended_at),
+            moment(attempt.submitted_at),
+            moment(attempt.started_at),
+            moment(attempt.ended_at),
             _took(attempt),
             texts.number(attempt.image_version),
         )
     return {**rows.data(), "complete": detailed}
+
+
+def _moments(report: Report) -> Callable[[datetime | None], int | None]:
+    """Return how times of runs are written; in a page for others not at all: the day of a scan may tell who it was."""
+    return (lambda _: None) if report.wish.anonymous else seconds
 
 
 def _took(attempt: AttemptFact) -> int | None:
@@ -181,6 +188,7 @@ def _request(attempt: AttemptFact) -> str:
 
 def _group(report: Report, group: Group) -> dict[str, object]:
     key = (group.signature, group.pipeline, group.failure)
+    moment = _moments(report)
     return {
         "signature": group.signature,
         "pipeline": group.pipeline,
@@ -189,8 +197,8 @@ def _group(report: Report, group: Group) -> dict[str, object]:
         "runs": len(group.runs),
         "waiting": len(group.waiting),
         "underWay": len(group.under_way),
-        "firstAt": seconds(group.first_at),
-        "lastAt": seconds(group.last_at),
+        "firstAt": moment(group.first_at),
+        "lastAt": moment(group.last_at),
         "example": shown(group.example),
         "exampleRun": group.example_run,
         "lines": [shown(line) for line in report.lines.get(key, ())],

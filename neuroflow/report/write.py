@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
+from neuroflow.cluster.files import Access, rewrite
 from neuroflow.errors import UsageError
 from neuroflow.report.document import MARK
 
@@ -38,18 +38,12 @@ def write_page(path: Path, text: str) -> int:
         UsageError: when the system does not let one write.
     """
     data = text.encode()
-    # A report is for others as well: the umask says who may read it.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        rewrite(path, data, access=Access.AS_UMASK)  # a report is for others as well
     except OSError as error:
         raise UsageError(
             f"{path} can't be written: {error.strerror}", hint="name another place with --output"
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return len(data)
 
 

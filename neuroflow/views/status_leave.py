@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from neuroflow.cluster.files import Access, rewrite
 from neuroflow.errors import NeuroflowError
-from neuroflow.sharing import open_private
 from neuroflow.views.status import read_status
 from neuroflow.views.status_document import document
 from neuroflow.views.status_snapshot import snapshot_path
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
 
 log = structlog.get_logger(__name__)
-
-_READABLE = 0o644
 
 
 def leave_snapshot(config: NeuroflowConfig, *, at_once: bool = False) -> bool:
@@ -39,7 +35,8 @@ def leave_snapshot(config: NeuroflowConfig, *, at_once: bool = False) -> bool:
         return False
     try:
         text = json.dumps(document(read_status(config)), indent=1)
-        _write(path, text, for_everybody=config.status.open)
+        # Else its owner's alone, or the group's in a shared folder.
+        rewrite(path, text.encode(), access=Access.EVERYBODY if config.status.open else Access.AS_FOLDER)
     except (NeuroflowError, OSError) as error:
         log.warning("status.snapshot_not_written", path=str(path), error=str(error))
         return False
@@ -51,20 +48,3 @@ def _is_due(path: Path, *, seconds: float) -> bool:
         return time.time() - path.stat().st_mtime >= seconds
     except OSError:
         return True
-
-
-def _write(path: Path, text: str, *, for_everybody: bool) -> None:
-    """Put the file in place whole: whoever reads at the same time gets the former one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Its owner's alone, or the group's in a shared folder.
-        descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if for_everybody:
-                os.fchmod(file.fileno(), _READABLE)
-            file.write(text)
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

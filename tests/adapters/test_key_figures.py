@@ -56,7 +56,8 @@ def test_two_series_of_one_session_are_told_apart_by_their_labels(tmp_path: Path
     labels = [figure.label for figure in read_key_figures("qsiprep", tmp_path, subject="01", session="a")]
 
     assert len(set(labels)) == len(labels) == 8
-    assert any("run-2" in label for label in labels)
+    assert any(label.endswith(" (run-2_space-ACPC)") for label in labels)
+    assert not any("ses-a" in label for label in labels)  # the label stands over all sessions of a cohort
 
 
 def test_a_subjects_run_gives_the_figures_of_each_of_its_sessions(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from neuroflow.domain import Level, RunProposal
-from neuroflow.report.document import MARK
+from neuroflow.report.document import MARK, PARTS
 from tests.cli.test_commands import Installation
 from tests.cli.test_recovery_commands import DWI, fail, refuse
 from tests.report.test_page import parts_of
@@ -140,3 +140,27 @@ def test_an_empty_database_makes_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     installation.run("db", "upgrade")
     monkeypatch.chdir(tmp_path)
     assert "0 sessions" in installation.run("report").stdout
+
+
+def test_the_anonymous_page_has_a_name_of_its_own_and_nothing_of_the_lab(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ada.lovelace")  # whom Python takes for the user
+    with installation.state() as state:
+        end_run(state, open_run(state, add_session(state, "Smith1970", "visit20240312")).id)
+    installation.run("report", "--anonymous")
+    assert not (tmp_path / "neuroflow-report.html").exists()
+    path = tmp_path / "neuroflow-report-anonymous.html"
+    page = path.read_text()
+    known = ["Smith1970", "visit20240312", "sub-0", "ses-a", str(tmp_path), "attempt/", "no dwi", "first line"]
+    known += [tmp_path.name, "ada.lovelace"]
+    for part in PARTS.glob("*.*s*"):  # its script and style speak of "sub-01" and the like
+        page = page.replace(part.read_text(), "")
+    assert [word for word in known if word in page] == []
+    data = data_of(path)
+    assert (data["madeBy"], data["provenance"]["host"], data["provenance"]["database"]) == ("", "", "")
+    assert (data["title"], sorted(data["subjects"])) == ("Cohort: diffusion MRI", ["1", "2", "3"])
+    installation.run("report", "--anonymous")
+    assert data_of(path)["sessions"] == data["sessions"]  # the same numbers again
+    installation.run("report", "--anonymous", "--subject", "Smith1970")
+    assert set(data_of(path)["subjects"]) < set(data["subjects"])  # and its own number alone

@@ -36,18 +36,30 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 900_000, tzinfo=UTC)
         ("=cmd|'/c calc'!A1", "'=cmd|'/c calc'!A1"),
         ("-oProxyCommand", "'-oProxyCommand"),
         ("\t@SUM(A1)", "'@SUM(A1)"),
+        ("\uff1dcmd", "'\uff1dcmd"),
+        ("a\u202eb\udce9", r"a\u202eb\udce9"),
+        (float("nan"), "n/a"),
+        (float("-inf"), "n/a"),
     ],
 )
 def test_a_value_becomes_one_cell(value: object, written: str) -> None:
     assert cell(value) == written  # type: ignore[arg-type]
 
 
-@given(some.text())
+@given(some.text(some.characters(exclude_categories=())))  # also what UTF-8 can't write
 def test_any_text_is_one_cell_of_one_line(value: str) -> None:
     written = text(value)
     assert next(csv.reader([f"{written}\tnext\n"], delimiter="\t"))[1] == "next"
     assert written.isprintable() or not value.isprintable()
     assert len(f"{written}\tnext".splitlines()) == 1
+    assert written.encode()
+
+
+@given(some.text())
+def test_a_text_without_control_characters_comes_back_as_it_was(value: str) -> None:
+    if value.isprintable() and value.strip():
+        read = next(csv.reader([f"{text(value)}\n"], delimiter="\t"))[0]
+        assert read in (value.strip(), f"'{value.strip()}")
 
 
 def test_every_word_that_a_column_may_hold_is_in_the_dictionary() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,12 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
 def test_a_place_that_is_none_is_named(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         table_paths(tmp_path / name, force=False)
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    left = [tmp_path / f".runs.{name}.0a1b2c3d.tmp" for name in ("tsv", "json", "before")]
+    for path in left:
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    with draft(table_paths(tmp_path / "runs.tsv", force=False)):
+        assert not any(path.exists() for path in left)

@@ -158,7 +158,7 @@ def test_the_flow_counts_days_without_any_too(made: made_up.Cohort) -> None:
     session = made.add_session("01")
     for status, days in ((RunStatus.COMPLETED, 3), (RunStatus.FAILED, 1), (RunStatus.RUNNING, 0)):
         run = made.add_run(session, "qsiparc", status)
-        made.runs[-1] = replace(run, ended_at=NOW - timedelta(days=days) if days else None)
+        made.runs[-1] = replace(run, ended_at=NOW - timedelta(days=days) if days else None, updated_at=NOW)
     flow = flow_of(made.runs, pipelines=["qsiparc"], since=None)
     assert (flow.first, flow.completed, flow.failed) == (
         date(2026, 3, 28),

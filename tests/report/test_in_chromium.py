@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from neuroflow.adapters.key_figures import RegionMeans
 from neuroflow.domain import SessionStatus
 from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.report.anonymous import anonymous
 from neuroflow.report.judgement import Verdict
 from tests.report import made_up
 from tests.report.test_page import HOSTILE
@@ -392,6 +394,53 @@ def test_a_picture_of_it_shows_something_and_nothing_sticks_out(
     assert len(colours) > 200
     assert max(colours)[0] < 0.9 * width * 2400
     assert (sum(background) > 600) is (scheme == "light")
+
+
+def test_on_a_phone_neither_a_long_log_nor_a_subject_breaks_the_page(page: Page, tmp_path: Path) -> None:
+    page.screen(400, 900)
+    made = made_up.report(made_up.cohort(8, error="ValueError: " + "y" * 300), log=("x" * 900,))
+    page.open(made_up.page(tmp_path / "report.html", made))
+    page.click("#failures summary")
+    assert page.js("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.js("location.hash = '#sub-00007'")
+    page.wait("return document.querySelector('#subject').open")
+    heights = page.js("return [...document.querySelectorAll('#subject td .state')].map(one => one.offsetHeight)")
+    assert max(heights) < 40  # no word is broken into letters
+
+
+def test_the_page_for_others_is_a_whole_page(page: Page, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    made = made_up.cohort(9)
+    made.figures.unreadable = 2
+    numbers = {f"{number:05}": number % 9 + 1 for number in range(1, 10)}
+    report = made_up.held(made_up.report(made), "qsirecon", "ada is away")
+    report = anonymous(replace(report, wish=replace(report.wish, anonymous=True)), numbers)
+    page.open(made_up.page(tmp_path / "report.html", report), "#sub-8")
+    assert page.text("#subject h2") == "subject 8"
+    page.js("document.querySelectorAll('#subject .run').forEach(run => { run.open = true; })")
+    assert not re.search(r"\b(null|undefined|NaN|object|UTC|Job|Node|sub-\d)\b", page.text("#subject"))
+    page.js("document.querySelector('#subject').close()")
+    assert page.rows()[7] == ["subject 8session 1", "completed", "failed", "blocked", "blocked"]
+    assert page.text("#failures h3") == "qsiprep failed: application"
+    assert "qsirecon is held: for a reason that is left out here" in page.text("#attention")
+    assert "2 results could not be read whole." in page.text("#figures")
+    assert "without labels, paths" in page.text(".made")
+    assert not re.search(r"\b(null|undefined|NaN|object|ada|login1|sub-\d+|2025-\d\d-\d\d \d\d)\b", page.text("body"))
+    page.js(f"document.querySelector('{ROW} a').focus()")
+    page.keys(Keys.END)
+    assert page.focused() == "completed, qsiparc of subject 1 session 1"
+    assert page.complaints() == []
+
+
+def test_plots_are_drawn_for_the_width_of_the_paper(page: Page, small: Path) -> None:
+    page.open(small)
+    width = "return Number(document.querySelector('#flow .plot svg').getAttribute('width'))"
+    before = page.js(width)
+    page.js("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.js(width) < 700 < before
+    page.js("window.dispatchEvent(new Event('afterprint'))")
+    assert page.js(width) == before
 
 
 def test_printed_it_has_every_row(page: Page, small: Path) -> None:

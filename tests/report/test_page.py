@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from neuroflow.errors import UsageError
 from neuroflow.report.compact import Columns, Texts, shown
-from neuroflow.report.document import MARK, PARTS, SCRIPTS, json_for_html
+from neuroflow.report.document import MARK, PARTS, SCRIPTS, document, json_for_html
 from neuroflow.report.payload import DETAILED_SESSIONS, link, payload
 from neuroflow.report.write import check_target, write_page
 from tests.report import made_up
@@ -63,6 +65,37 @@ def hostile(tmp_path: Path) -> Parts:
     made.figures.problems.append(HOSTILE)
     report = made_up.held(made_up.report(made, title=HOSTILE, log=(HOSTILE,)), "qsiprep", HOSTILE)
     return parts_of(made_up.page(tmp_path / "page.html", report))
+
+
+@settings(max_examples=25, deadline=None)
+@given(some.text(some.characters(exclude_categories=()), min_size=1))
+def test_whatever_a_text_is_the_page_has_the_same_elements_and_the_text(value: str) -> None:
+    made = made_up.cohort(1)
+    before = Parts()
+    before.feed(document(made_up.report(made), payload(made_up.report(made), folder=Path("/"))))
+    made.sessions[0] = replace(made.sessions[0], subject=value, reason=value)
+    made.runs[0] = replace(made.runs[0], reason=value, error=value, output_path=value)
+    made.attempts[0] = replace(made.attempts[0], host=value, message=value)
+    report = made_up.report(made, title=value)
+    after = Parts()
+    after.feed(document(report, payload(report, folder=Path("/"))))
+    data = json.loads(after.data_text)
+    assert (after.tags, data["title"], data["subjects"]) == (before.tags, shown(value), [shown(value)])
+    assert shown(value) in data["texts"]
+    assert json.dumps(data).isascii()
+
+
+def test_a_clock_that_jumped_and_runs_of_no_time_make_a_page(tmp_path: Path) -> None:
+    made = made_up.cohort(8)
+    start = made_up.NOW
+    times = [start - timedelta(days=20_000), start, start + timedelta(days=2_900_000)]
+    for place, ended in enumerate(times):
+        made.runs[place] = replace(made.runs[place], started_at=start, ended_at=ended)
+        made.attempts[place] = replace(made.attempts[place], started_at=start, ended_at=ended, max_rss_mb=0.0)
+    data = json.loads(parts_of(made_up.page(tmp_path / "page.html", made_up.report(made))).data_text)
+    assert data["attempts"]["took"][:3] == [0, 0, 2_900_000 * 86_400]
+    assert len(data["flow"]["completed"]["qsiprep"]) < 21_000  # and no day up to the year 9966
+    assert sum(data["flow"]["completed"]["bids_conversion"]) == 8
 
 
 def test_hostile_text_makes_no_element(hostile: Parts) -> None:

@@ -13,9 +13,11 @@ const placeOfSubject = new Map(DATA.subjects.map((label, place) => [label, place
 const firstSession = [];
 SESSIONS.subject.forEach((subject, index) => { if (!(subject in firstSession)) firstSession[subject] = index; });
 
-const subjectName = (subject) => `sub-${DATA.subjects[subject]}`;
+// A page for others has numbers in the place of labels, and tells no day on which something ran.
+const ANONYMOUS = DATA.anonymous;
+const subjectName = (subject) => `${ANONYMOUS ? "subject " : "sub-"}${DATA.subjects[subject]}`;
 const subjectHash = (subject) => `#sub-${encodeURIComponent(DATA.subjects[subject])}`;
-const sessionName = (index) => `ses-${SESSIONS.label[index]}`;
+const sessionName = (index) => `${ANONYMOUS ? "session " : "ses-"}${SESSIONS.label[index]}`;
 const stateAt = (column, index) => STATES[SESSIONS.states[column][index]];
 const reasonAt = (column, index) => text(SESSIONS.reasons[column][index] || 0);
 const runAt = (column, index) => SESSIONS.runs[column][index];

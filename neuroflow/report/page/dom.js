@@ -63,19 +63,26 @@ function quantile(sorted, share) {
   return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
 }
 
-// Draw again whenever the width changes; text in a scaled picture could not be read on a phone.
+// Draw again whenever the width changes; text in a scaled picture could not be read on a phone or on paper.
+const PAPER = 660; // pixels of CSS between the margins of A4 and of letter paper
+const plots = new Map();
+const drawPlots = new ResizeObserver((entries) => entries.forEach((entry) => plots.get(entry.target)()));
+
 function plot(box, draw) {
   let width = 0;
-  const redraw = () => {
-    const now = Math.floor(box.clientWidth);
+  plots.set(box, (printing) => {
+    const screen = Math.floor(box.clientWidth);
+    const now = printing ? Math.floor(screen * Math.min(1, PAPER / byId("main").clientWidth)) : screen;
     if (now > 0 && now !== width) {
       width = now;
       box.replaceChildren(draw(width));
     }
-  };
-  redraw();
-  new ResizeObserver(redraw).observe(box);
-  return () => { width = 0; redraw(); };
+  });
+  plots.get(box)();
+  drawPlots.observe(box);
+}
+function printPlots(printing) {
+  plots.forEach((redraw, box) => { if (box.isConnected) redraw(printing); else plots.delete(box); });
 }
 
 // A box that a wide table scrolls in; it takes the focus only where there is something to scroll.

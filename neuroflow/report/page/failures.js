@@ -6,6 +6,11 @@ function runLink(id) {
   return place === undefined ? `run ${id}` : el("a", { href: `#run-${id}` }, scopeOf(place));
 }
 
+function failureWords(group) {
+  if (!ANONYMOUS) return group.example || "No message was left";
+  return `${group.pipeline} failed${group.failure ? `: ${group.failure.replaceAll("_", " ")}` : ""}`;
+}
+
 function groupCard(group) {
   const tag = (state, words) => el("span", { class: `tag state st-${state.name}` }, icon(state.name), words);
   const waits = [group.waiting ? tag(STATES.F, plural(group.waiting, "run waits for a person", "runs wait for a person")) : null,
@@ -13,12 +18,12 @@ function groupCard(group) {
     group.waiting || group.underWay ? null : el("span", { class: "tag" }, "none waits for a person")];
   const more = (group.waiting || group.runs) - group.examples.length;
   return el("li", { class: "card group" },
-    el("h3", {}, group.example || "No message was left"),
+    el("h3", {}, failureWords(group)),
     el("div", { class: "chips" }, waits, el("span", { class: "tag" }, group.pipeline),
       group.failure && el("span", { class: "tag" }, group.failure.replaceAll("_", " ")),
       el("span", { class: "tag" }, `${plural(group.attempts, "attempt")} of ${plural(group.runs, "run")}`),
       group.signature && el("span", { class: "tag" }, "signature ", el("code", {}, group.signature))),
-    el("p", { class: "soft" }, group.firstAt === group.lastAt ? `On ${moment(group.lastAt)} UTC`
+    group.lastAt === null ? null : el("p", { class: "soft" }, group.firstAt === group.lastAt ? `On ${moment(group.lastAt)} UTC`
       : `From ${moment(group.firstAt)} to ${moment(group.lastAt)} UTC`),
     el("p", {}, group.waiting ? "Waiting: " : "Met by: ",
       group.examples.map((id, position) => [position ? ", " : "", runLink(id)]), more > 0 ? ` and ${number(more)} more. ` : ". ",
@@ -26,7 +31,7 @@ function groupCard(group) {
         onclick: () => showInMatrix({ pipeline: group.pipeline, signature: group.signature }) }, "Show them in the cohort") : null),
     group.lines.length ? el("details", {}, el("summary", {}, `The end of the log of run ${group.exampleRun}`),
       el("pre", { tabindex: 0 }, group.lines.join("\n"))) : null,
-    group.waiting && group.signature ? el("p", { class: "note" }, "On the cluster: ", el("code", {}, `neuroflow recovery show ${group.signature}`),
+    group.waiting && group.signature && !ANONYMOUS ? el("p", { class: "note" }, "On the cluster: ", el("code", {}, `neuroflow recovery show ${group.signature}`),
       " shows more, ", el("code", {}, `neuroflow recovery retry-all --signature ${group.signature}`), " runs them again.") : null);
 }
 

@@ -32,11 +32,11 @@ function spread(kind, width, marked = []) {
 
 function drawFigures() {
   const box = byId("figure-table");
-  const { read, kept, left, unreadable } = DATA.figures;
+  const { read, kept, left, unreadable, problems } = DATA.figures;
   const kinds = figureKinds();
   const notes = [];
   if (left) notes.push(`For ${plural(left, "result")} no time was left: make the report again, or with a longer --read-for.`);
-  if (unreadable) notes.push(`${plural(unreadable, "result")} could not be read whole: ${DATA.figures.problems.join("; ")}${unreadable > DATA.figures.problems.length ? "; and others" : ""}.`);
+  if (unreadable) notes.push(`${plural(unreadable, "result")} could not be read whole${problems.length ? `: ${problems.join("; ")}${unreadable > problems.length ? "; and others" : ""}` : ""}.`);
   const shownNotes = notes.map((note) => el("p", { class: "note any" }, note));
   if (!kinds.length) {
     fill(box, {}, [el("p", {}, read + kept + left ? "The results hold no key figures." : "No key figures were read."), shownNotes]);

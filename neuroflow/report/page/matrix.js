@@ -1,7 +1,9 @@
 // The cohort matrix: a table of which only the rows in sight exist, with one tab stop and arrow keys inside.
 const OVERSCAN = 12;
 const MOST_PRINTED = 3000;
-const COLUMN_COUNT = PIPELINES.length + 2;
+const DATED = ANONYMOUS ? 0 : 1; // columns for the last change
+const COLUMN_COUNT = PIPELINES.length + 1 + DATED;
+const isDated = (column) => DATED === 1 && column === COLUMN_COUNT - 1;
 const collator = new Intl.Collator("en", { numeric: true });
 const matrix = { order: [], sort: { column: 0, down: false }, active: { row: 0, column: 0 }, rows: new Map(), printing: false };
 const filters = { text: "", state: "", pipeline: "", signature: "", status: "" };
@@ -13,13 +15,15 @@ let spaceBelow;
 const haystacks = later(() => Array.from({ length: SESSION_COUNT }, (_, index) =>
   `${subjectName(SESSIONS.subject[index])} ${sessionName(index)}`.toLowerCase()));
 const changes = later(() => Array.from({ length: SESSION_COUNT }, (_, index) => lastChange(index)));
-const rowHeight = () => (window.matchMedia("(max-width: 46rem)").matches ? 44 : 34);
+const rowHeight = () => (window.matchMedia("screen and (max-width: 46rem)").matches ? 44 : 34);
 
 function columnHead(index, long, short) {
   const arrow = svg("svg", { class: "arrow", viewBox: "0 0 8 8", "aria-hidden": "true" }, svg("path", { d: "M4 1l3.5 6h-7z" }));
-  return el("th", { scope: "col", "aria-colindex": index + 1, class: index === COLUMN_COUNT - 1 ? "when" : null },
+  return el("th", { scope: "col", "aria-colindex": index + 1, class: isDated(index) ? "when" : null },
     el("button", { type: "button", onclick: () => sortBy(index), title: `Sort by ${long}` },
-      el("span", { class: "long" }, long), el("span", { class: "short", "aria-hidden": "true" }, short), arrow));
+      el("span", { class: "long" }, long), el("span", { class: "short", "aria-hidden": "true" }, short), arrow),
+    // Chromium repeats the head on each page, but no button in it.
+    el("span", { class: "paper", "aria-hidden": "true" }, long));
 }
 
 function buildMatrix() {
@@ -30,8 +34,8 @@ function buildMatrix() {
   const shorts = { bids_conversion: "BIDS", qsiprep: "prep", qsirecon: "recon", qsiparc: "parc" };
   const heads = [columnHead(0, "Session", "Session"),
     ...PIPELINES.map((pipeline, index) => columnHead(index + 1, pipeline.name, shorts[pipeline.name] || pipeline.name.slice(0, 6))),
-    columnHead(COLUMN_COUNT - 1, "Last change (UTC)", "Changed")];
-  const columns = heads.map((_, index) => el("col", { class: index === COLUMN_COUNT - 1 ? "when-col" : index === 0 ? "first" : null }));
+    DATED ? columnHead(COLUMN_COUNT - 1, "Last change (UTC)", "Changed") : []].flat();
+  const columns = heads.map((_, index) => el("col", { class: isDated(index) ? "when-col" : index === 0 ? "first" : null }));
   const table = el("table", {
     role: "grid", "aria-label": "Cohort: sessions by pipeline. Arrow keys move, Enter opens.", "aria-colcount": COLUMN_COUNT,
     "aria-readonly": "true", onkeydown: onMatrixKey, onfocusin: onMatrixFocus,
@@ -48,8 +52,9 @@ function buildMatrix() {
   };
   matrixBox.addEventListener("scroll", onScroll, { passive: true });
   new ResizeObserver(onScroll).observe(matrixBox);
-  window.addEventListener("beforeprint", () => { matrix.printing = true; drawRows(); });
-  window.addEventListener("afterprint", () => { matrix.printing = false; drawRows(); });
+  for (const [name, printing] of [["beforeprint", true], ["afterprint", false]]) {
+    window.addEventListener(name, () => { matrix.printing = printing; drawRows(); printPlots(printing); });
+  }
   buildFilters();
   buildLegend();
   refresh();
@@ -60,7 +65,7 @@ function buildFilters() {
   const present = DATA.states.filter((state) => SESSIONS.states.some((column) => column.includes(state.letter)));
   const on = (key, read) => (event) => { filters[key] = read(event.target); filters.signature = filters.status = ""; syncFilters(); refresh(); };
   byId("filters").append(
-    el("label", {}, "Search", el("input", { type: "search", id: "f-text", placeholder: "sub-01, ses-02 …", autocomplete: "off",
+    el("label", {}, "Search", el("input", { type: "search", id: "f-text", placeholder: ANONYMOUS ? "subject 1 …" : "sub-01, ses-02 …", autocomplete: "off",
       spellcheck: "false", oninput: on("text", (target) => target.value) })),
     el("label", {}, "State", el("select", { id: "f-state", onchange: on("state", (target) => target.value) },
       option("", "any"), present.map((state) => option(state.letter, state.word)))),
@@ -136,12 +141,12 @@ function sortOrder(order) {
     if (down) order.reverse();
     return;
   }
-  const value = column === COLUMN_COUNT - 1 ? (index) => changes()[index] || 0 : (index) => stateAt(column - 1, index).rank;
+  const value = isDated(column) ? (index) => changes()[index] || 0 : (index) => stateAt(column - 1, index).rank;
   order.sort((one, other) => (down ? value(other) - value(one) : value(one) - value(other)) || one - other);
 }
 
 function sortBy(column) {
-  matrix.sort = { column, down: matrix.sort.column === column ? !matrix.sort.down : column === COLUMN_COUNT - 1 };
+  matrix.sort = { column, down: matrix.sort.column === column ? !matrix.sort.down : isDated(column) };
   refresh();
 }
 
@@ -160,10 +165,10 @@ function rowFor(position) {
     return el("td", { "aria-colindex": column + 2 }, content);
   });
   return el("tr", { "aria-rowindex": position + 2, "data-position": position },
-    el("th", { scope: "row", "aria-colindex": 1 }, el("a", { href: subjectHash(subject), tabindex: -1 }, subjectName(subject)),
+    el("th", { scope: "row", "aria-colindex": 1, title: scopeWords(subject, index) }, el("a", { href: subjectHash(subject), tabindex: -1 }, subjectName(subject)),
       el("span", { class: "ses" }, sessionName(index))),
     cells,
-    el("td", { class: "when", "aria-colindex": COLUMN_COUNT }, el("span", { tabindex: -1 }, moment(lastChange(index)))));
+    DATED ? el("td", { class: "when", "aria-colindex": COLUMN_COUNT }, el("span", { tabindex: -1 }, moment(lastChange(index)))) : null);
 }
 const scopeWords = (subject, index) => `${subjectName(subject)} ${sessionName(index)}`;
 
@@ -221,7 +226,7 @@ function onMatrixFocus(event) {
 function focusCell(row, column) {
   const last = matrix.order.length - 1;
   if (last < 0) return;
-  const visible = rowHeight() === 44 ? COLUMN_COUNT - 2 : COLUMN_COUNT - 1;
+  const visible = COLUMN_COUNT - 1 - (rowHeight() === 44 ? DATED : 0);
   matrix.active = { row: Math.min(Math.max(row, 0), last), column: Math.min(Math.max(column, 0), visible) };
   const height = rowHeight();
   const top = matrix.active.row * height;

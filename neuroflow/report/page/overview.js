@@ -71,8 +71,8 @@ function attention() {
       waiting.length === 1 ? "all in one way. " : `in ${waiting.length} ways. `, el("a", { href: "#failures" }, "See why")));
   }
   if (invalid) {
-    items.push(el("li", {}, el("strong", {}, plural(invalid, "session")), invalid === 1 ? " is invalid: " : " are invalid: ",
-      el("button", { type: "button", class: "plain", id: "show-invalid", onclick: () => showInMatrix({ status: "i" }) }, invalid === 1 ? "show it" : "show them")));
+    items.push(el("li", {}, el("strong", {}, plural(invalid, "session")), invalid === 1 ? " is invalid" : " are invalid",
+      el("span", { class: "screen" }, ": "), el("button", { type: "button", class: "plain", id: "show-invalid", onclick: () => showInMatrix({ status: "i" }) }, invalid === 1 ? "show it" : "show them")));
   }
   return [el("div", { class: "card" }, el("h3", {}, "What needs a person"), el("ul", {}, items))];
 }

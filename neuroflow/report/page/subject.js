@@ -9,6 +9,7 @@ function linkList(links) {
 }
 
 function sessionTable(index) {
+  const linked = PIPELINES.some((_, column) => linksOf(runAt(column, index)).length);
   const rows = PIPELINES.map((pipeline, column) => {
     const place = runAt(column, index);
     const known = place >= 0;
@@ -18,12 +19,12 @@ function sessionTable(index) {
         reasonAt(column, index) ? el("div", { class: "soft" }, reasonAt(column, index)) : null),
       el("td", { class: "at" }, known ? el("a", { href: `#run-${RUNS.id[place]}` }, `run ${RUNS.id[place]}`) : ""),
       el("td", { class: "number" }, known ? duration(minutesOf(RUNS, place)) : ""), el("td", { class: "number" }, memory(rss)),
-      el("td", { class: "at" }, known ? moment(RUNS.ended[place]) : ""), el("td", { class: "any" }, linkList(linksOf(place))));
+      ANONYMOUS ? null : el("td", { class: "at" }, known ? moment(RUNS.ended[place]) : ""), linked ? el("td", { class: "any" }, linkList(linksOf(place))) : null);
   });
   const reason = text(SESSIONS.reason[index]);
   return [el("h3", {}, sessionName(index)), SESSIONS.status[index] !== "r" && reason ? el("p", { class: "soft any" }, reason) : null,
     scroller(`Pipelines of ${sessionName(index)}`, el("table", {}, el("caption", { class: "unseen" }, `Pipelines of ${sessionName(index)}`),
-      el("thead", {}, el("tr", {}, ["Pipeline", "State", "Run", "Last attempt took", "Memory", "Ended (UTC)", "Reports"].map((word, place) =>
+      el("thead", {}, el("tr", {}, ["Pipeline", "State", "Run", "Last attempt took", "Memory", ...(ANONYMOUS ? [] : ["Ended (UTC)"]), ...(linked ? ["Reports"] : [])].map((word, place) =>
         el("th", { scope: "col", class: place === 3 || place === 4 ? "number" : null }, word)))), el("tbody", {}, rows)))];
 }
 
@@ -43,16 +44,16 @@ function figureTable(sessions) {
 function attemptTable(place) {
   const rows = attemptsOf(place);
   if (!rows.length) {
-    return el("p", { class: "soft" }, ATTEMPTS.complete ? "It has had no attempt." : `It came through at the first attempt; neuroflow runs show ${RUNS.id[place]} has more.`);
+    return el("p", { class: "soft" }, ATTEMPTS.complete ? "It has had no attempt." : `It came through at the first attempt${ANONYMOUS ? "" : `; neuroflow runs show ${RUNS.id[place]} has more`}.`);
   }
   const used = (row) => [duration(minutesOf(ATTEMPTS, row)), memory(ATTEMPTS.rss[row])].filter(Boolean).join(", ");
   return scroller(`Attempts of run ${RUNS.id[place]}`, el("table", { class: "attempts" }, el("caption", { class: "unseen" }, `Attempts of run ${RUNS.id[place]}`),
-    el("thead", {}, el("tr", {}, ["Attempt", "Outcome", "Job", "Node", "Asked for", "Used", "Ended (UTC)", "Tool"].map((word) => el("th", { scope: "col" }, word)))),
+    el("thead", {}, el("tr", {}, ["Attempt", "Outcome", ...(ANONYMOUS ? [] : ["Job", "Node"]), "Asked for", "Used", ...(ANONYMOUS ? [] : ["Ended (UTC)"]), "Tool"].map((word) => el("th", { scope: "col" }, word)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, ATTEMPTS.number[row]),
       el("td", { class: "any" }, text(ATTEMPTS.status[row]), ATTEMPTS.failure[row] ? ` (${text(ATTEMPTS.failure[row]).replaceAll("_", " ")})` : "",
         ATTEMPTS.failure[row] && ATTEMPTS.message[row] ? el("div", { class: "soft" }, text(ATTEMPTS.message[row])) : null),
-      el("td", {}, [text(ATTEMPTS.where[row]), text(ATTEMPTS.job[row])].filter(Boolean).join(" ")), el("td", {}, text(ATTEMPTS.host[row])),
-      el("td", {}, text(ATTEMPTS.request[row])), el("td", {}, used(row)), el("td", { class: "at" }, moment(ATTEMPTS.ended[row])), el("td", {}, text(ATTEMPTS.version[row])))))));
+      ANONYMOUS ? null : [el("td", {}, [text(ATTEMPTS.where[row]), text(ATTEMPTS.job[row])].filter(Boolean).join(" ")), el("td", {}, text(ATTEMPTS.host[row]))],
+      el("td", {}, text(ATTEMPTS.request[row])), el("td", {}, used(row)), ANONYMOUS ? null : el("td", { class: "at" }, moment(ATTEMPTS.ended[row])), el("td", {}, text(ATTEMPTS.version[row])))))));
 }
 
 function runDetails(place, chosen) {
@@ -62,7 +63,7 @@ function runDetails(place, chosen) {
     el("summary", {}, el("strong", {}, `Run ${id}: ${pipelineOf(place)}`), ` of ${scopeOf(place)}, ${text(RUNS.status[place]).replaceAll("_", " ")}${words ? ` (${words})` : ""}`),
     RUNS.error[place] ? el("p", { class: "any" }, text(RUNS.error[place])) : null,
     text(RUNS.reason[place]) && RUNS.reason[place] !== RUNS.error[place] ? el("p", { class: "soft any" }, text(RUNS.reason[place])) : null,
-    el("p", { class: "soft" }, [RUNS.started[place] === null ? "" : `Started ${moment(RUNS.started[place])}`,
+    RUNS.started[place] === null && RUNS.ended[place] === null ? null : el("p", { class: "soft" }, [RUNS.started[place] === null ? "" : `Started ${moment(RUNS.started[place])}`,
       RUNS.ended[place] === null ? "" : `ended ${moment(RUNS.ended[place])}`].filter(Boolean).join(", ") + (RUNS.started[place] === null ? "" : " UTC")),
     linksOf(place).length ? el("p", {}, "Reports: ", linkList(linksOf(place))) : null,
     RUNS.output[place] ? el("p", { class: "soft any" }, "Results in ", el("code", {}, text(RUNS.output[place]))) : null,
