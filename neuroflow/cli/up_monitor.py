@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EXTERNAL_REDIS = "external redis"
+# systemd ends a unit that isn't ready after TimeoutStartSec, unless it is asked for longer, again and again: until
+# Redis is back, and then for long enough to get ready. EXTEND_TIMEOUT_USEC in sd_notify(3).
+_EXTEND_SECONDS = 240
 
 
 @dataclass
@@ -37,11 +40,13 @@ class UpMonitor:
     _told_at: float = field(default=float("-inf"))
     _redis_answered: bool = True
     _was_ready: bool = False
+    _was_started: bool = False  # in systemd's eyes: a later reload doesn't undo that
 
     def changed(self, states: Sequence[ServiceState]) -> None:
         """Write the status at once."""
         self._written_at = time.monotonic()
         self.lock.write_status(self._report(states))
+        self._ask_for_time()
 
     def ticked(self, states: Sequence[ServiceState]) -> None:
         """Look whether there is something to tell; called a few times a second."""
@@ -52,7 +57,7 @@ class UpMonitor:
             self.is_ready = ready
             self.changed(states)
         if ready and not self._was_ready:
-            self._was_ready = True
+            self._was_ready = self._was_started = True
             log.info("up.ready")
             self.notifier.send(READY="1")
         if self.notifier.watchdog_seconds is not None and now - self._told_at >= self.notifier.watchdog_seconds / 3:
@@ -78,8 +83,15 @@ class UpMonitor:
         self._redis_answered = answers
         if answers:
             log.info("up.redis_answers")
+            self.notifier.send(STATUS="Redis answers again")
         else:
             log.error("up.redis_silent", error=self._redis_error(), hint=SILENT_REDIS_HINT)
+            self.notifier.send(STATUS="waiting for the Redis that redis.url names")
+
+    def _ask_for_time(self) -> None:
+        """Keep systemd from ending a start that waits for Redis: the next start would wait as well."""
+        if not self._was_started and not self.redis_answers():
+            self.notifier.send(EXTEND_TIMEOUT_USEC=str(_EXTEND_SECONDS * 1_000_000))
 
     def _redis_error(self) -> str:
         return mask_text(self.redis.error) if self.redis is not None else ""

@@ -61,6 +61,8 @@ def lost_before_it_started(
     if services.clock() - last_known < patience or not cluster.revoke(attempt):
         return verdict
     reason = f"its job is lost: {verdict.reason}; it had not started, and its claim is revoked now"
+    if attempt.array_token is not None:
+        reason += f" (an scancel of waiting element {attempt.array_index} of its array looks like that)"
     return replace(verdict, kind=VerdictKind.FAILED, failure=FailureClass.NODE, reason=reason, host="")
 
 

@@ -219,6 +219,34 @@ def test_systemd_is_told_when_everything_is_ready_and_then_that_it_goes_on(tmp_p
             assert receiver.recv(100) == b"READY=1"
 
 
+def test_systemd_gives_a_start_that_waits_for_redis_more_time_until_it_was_ready_once(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    redis = RedisCheck("redis://127.0.0.1:1/0")
+    signs = SignsOfLife(interval=60.0)
+    signs.watch("external redis", redis.answers)
+    signs.ask_all()
+    well = [ServiceState("worker", 1, "running", 1, None, health="ok")]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(address)
+        receiver.settimeout(10)
+        with hold_up_lock(tmp_path / "state") as lock:
+            monitor = UpMonitor(lock, Notifier(address, None), "digest", redis=redis, signs=signs)
+            monitor.ticked([])
+            assert receiver.recv(100).startswith(b"STATUS=waiting for the Redis")
+            assert receiver.recv(100) == b"EXTEND_TIMEOUT_USEC=240000000"
+            monitor.changed([])
+            assert receiver.recv(100) == b"EXTEND_TIMEOUT_USEC=240000000"
+            monitor.ticked(well)
+            assert receiver.recv(100).startswith(b"EXTEND_TIMEOUT_USEC=")
+            assert receiver.recv(100) == b"READY=1"
+            monitor.reloaded("other")
+            monitor.changed([])
+            receiver.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                receiver.recv(100)
+    signs.stop()
+
+
 def test_nothing_is_sent_where_systemd_is_not_there_or_means_another_process() -> None:
     Notifier.from_environment({}).send(READY="1")
     other = Notifier.from_environment({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"})

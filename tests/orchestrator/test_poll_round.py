@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,17 @@ from neuroflow.cluster import claim
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.core.database import Database
 from neuroflow.core.state import StateManager
-from neuroflow.domain import AttemptStatus, Level, Resources, RunProposal, RunStatus
+from neuroflow.domain import (
+    AttemptStatus,
+    Level,
+    Resources,
+    RunProposal,
+    RunStatus,
+    Sighting,
+    Verdict,
+    VerdictKind,
+)
+from neuroflow.orchestrator.lost import lost_before_it_started
 from neuroflow.orchestrator.reconcile import Poller
 from neuroflow.orchestrator.registry import get_registry
 from neuroflow.orchestrator.services import Services
@@ -142,6 +153,22 @@ def test_a_job_that_is_lost_before_it_started_is_made_anew_after_some_patience(
     assert services.holds() == {}, "nor the pipeline's"
     folder = services.config.attempts_dir / "nf-11"
     assert not claim.take(folder, "1011"), "a job that turns up all the same must stop"
+
+
+def test_of_a_lost_element_of_an_array_it_is_said_that_somebody_may_have_cancelled_it(
+    services: Services, clock: Clock
+) -> None:
+    clock.now = NOW + timedelta(minutes=10)
+    single = services.state.open_attempts()[1]
+    element = replace(single, array_token="nf-array", array_index=3)
+    unknown, nobody = Verdict(VerdictKind.UNKNOWN, "no trace"), Sighting(True, True, all_answered=True)
+    cluster = SlurmCluster(services.config, transport=FakeTransport(), clock=clock)
+    reasons = [
+        lost_before_it_started(services, cluster, attempt, unknown, nobody).reason for attempt in (single, element)
+    ]
+    assert "no trace" in reasons[0]
+    assert "scancel" not in reasons[0]
+    assert "scancel of waiting element 3 of its array" in reasons[1]
 
 
 def test_nothing_is_given_up_while_a_witness_is_silent(services: Services, clock: Clock) -> None:
