@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neuroflow.cli.output import escaped, one_line
+from neuroflow.cli.output import counted, escaped, one_line
 from neuroflow.domain import RunStatus
 from neuroflow.domain.priority import priority_in_words
 from neuroflow.orchestrator.acts import Act, Outcome, Verb
@@ -101,7 +101,7 @@ def write_preview(services: Services, act: Act, ahead: Ahead, *, err: bool = Fal
 def preview_lines(services: Services, act: Act, ahead: Ahead) -> list[str]:
     """Return what would be done, and what follows, in lines for people."""
     to = f" to {priority_in_words(act.priority)}" if act.priority is not None else ""
-    lines = [f"{act.verb}{to}: {_plural(len(act.targets), act.noun)}"]
+    lines = [f"{act.verb}{to}: {counted(len(act.targets), act.noun)}"]
     lines += _cut([f"  {target.name}: {_state(target.state, target.runs, target.stops)}" for target in act.targets])
     if act.skipped:
         lines.append(f"left alone: {len(act.skipped)}")
@@ -125,7 +125,7 @@ def write_outcome(services: Services, act: Act, outcome: Outcome, ahead: Ahead, 
         other = len(act.skipped) - so
         already = f", {so} so already" if so else ""
         click.echo(
-            f"{_plural(len(outcome.done), act.noun)} {done}{left}{already}{f', {other} left out' if other else ''}"
+            f"{counted(len(outcome.done), act.noun)} {done}{left}{already}{f', {other} left out' if other else ''}"
         )
         for line in _cut([f"  {item.name} {item.why}" for item in act.skipped if not item.done]):
             click.echo(escaped(line))
@@ -189,8 +189,8 @@ def _new_runs(services: Services, ahead: Ahead) -> list[str]:
         replaces = f", {work.replacing} in place of results" if work.replacing else ""
         basis = f"as the last {work.measured} took" if work.measured else "their time limit: at most"
         lines.append(
-            f"  {work.pipeline}: {_plural(work.runs, 'new run')}{replaces}; {_hours(work.core_hours)} core-hours "
-            f"({work.runs} x {_plural(work.cpus, 'core')} x {_hours(work.hours)} h, {basis})"
+            f"  {work.pipeline}: {counted(work.runs, 'new run')}{replaces}; {_hours(work.core_hours)} core-hours "
+            f"({work.runs} x {counted(work.cpus, 'core')} x {_hours(work.hours)} h, {basis})"
         )
         if work.pipeline in holds:
             lines.append(
@@ -207,10 +207,6 @@ def _new_runs(services: Services, ahead: Ahead) -> list[str]:
 
 def _hours(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 0.05 else "under 0.1"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _notes(act: Act) -> list[str]:
