@@ -13,6 +13,7 @@ from neuroflow.domain import RunStatus
 from neuroflow.domain.priority import priority_in_words
 from neuroflow.orchestrator.acts import Act, Outcome, Verb
 from neuroflow.views.consequences import Consequences, Kept, UnderWay, foresee
+from neuroflow.views.status_services import services_run
 from neuroflow.views.work import Work, estimate
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def preview_lines(services: Services, act: Act, ahead: Ahead) -> list[str]:
     if act.skipped:
         lines.append(f"left alone: {len(act.skipped)}")
         lines += _cut([f"  {item.name} {item.why}" for item in act.skipped])
-    return [escaped(line) for line in (*lines, *_following(services, act, ahead), *_notes(act))]
+    return [escaped(line) for line in (*lines, *_following(services, act, ahead), *_notes(services, act))]
 
 
 def write_outcome(services: Services, act: Act, outcome: Outcome, ahead: Ahead, *, done: str) -> None:
@@ -129,7 +130,7 @@ def write_outcome(services: Services, act: Act, outcome: Outcome, ahead: Ahead, 
         )
         for line in _cut([f"  {item.name} {item.why}" for item in act.skipped if not item.done]):
             click.echo(escaped(line))
-    for line in (*_following(services, act, ahead), *_notes(act)):
+    for line in (*_following(services, act, ahead), *_notes(services, act)):
         click.echo(escaped(line))
     for error in outcome.errors:
         click.echo(f"error: {escaped(error)}", err=True)
@@ -209,14 +210,24 @@ def _hours(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 0.05 else "under 0.1"
 
 
-def _notes(act: Act) -> list[str]:
+def _notes(services: Services, act: Act) -> list[str]:
     if act.verb is Verb.INCLUDE:
-        return ["the next scan decides how they stand; what follows is for sessions that it finds ready"]
+        scan = "the next scan decides how they stand; what follows is for sessions that it finds ready"
+        return [scan, *_nobody_starts(services)]
+    if act.verb is Verb.RERUN and act.targets:
+        return _nobody_starts(services)
     if act.verb is not Verb.PRIORITY:
         return []
     sent = (RunStatus.SUBMITTING, RunStatus.SUBMITTED, RunStatus.RUNNING)
     late = sum(run.status in sent for target in act.targets for run in target.runs)
     return [f"{late} of them are with the cluster already: their place there stays"] if late else []
+
+
+def _nobody_starts(services: Services) -> list[str]:
+    """Say so where no service is seen to run that would start the work."""
+    if services_run(services.config.paths.state_dir, now=services.clock()) is not False:
+        return []
+    return ["no service runs, and nothing starts before one does: `neuroflow up`, or `neuroflow tick` for one round"]
 
 
 def _state(state: str, runs: Sequence[RunRecord], stops: Sequence[RunRecord]) -> str:

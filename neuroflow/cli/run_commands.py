@@ -51,7 +51,9 @@ def list_command(
     if as_json:
         write_json({"schema": 1, "runs": runs})
         return
-    write_runs(runs, empty="" if runs else _no_runs(services, pipeline, statuses or None, subject, session))
+    write_runs(
+        services.state, runs, empty="" if runs else _no_runs(services, pipeline, statuses or None, subject, session)
+    )
 
 
 def _no_runs(services: Services, *filters: object) -> str:
