@@ -146,7 +146,8 @@ def rerunning_subjects(
         # What is asked of a session that is not ready would stay for ever, or come long after.
         ready = {None, *(session.id for session in own if session.status is SessionStatus.READY)}
         runs = [run for run in by_subject[subject.id] if run.pipeline == pipeline and run.session_id in ready]
-        target = Target("subject", subject.id, f"sub-{subject.label}", subject.id, "")
+        others = ", ".join(f"ses-{session.label} is {session.status}" for session in own if session.id not in ready)
+        target = Target("subject", subject.id, f"sub-{subject.label}", subject.id, others)
         made.append(_again(target, runs, stop=stop, what=pipeline))
     return _sorted_out("subject", made)
 

@@ -129,6 +129,8 @@ def test_of_a_subject_the_sessions_that_are_not_ready_are_left_out(cohort: Insta
         run = open_run(state, session, key=f"dicom:{session.fingerprint}")
         end_run(state, run.id, success=True)
     cohort.run("session", "exclude", "04", "a", "--reason", "motion")
+    shown = cohort.run("subject", "rerun", "04", "--from", "bids_conversion", "--dry-run").stdout
+    assert f"sub-04: ses-a is excluded; run {run.id} (bids_conversion of sub-04/ses-b)" in shown
     cohort.run("subject", "rerun", "04", "--from", "bids_conversion")
     assert superseded(cohort) == [run.id]
 
