@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neuroflow.cli.output import escaped, one_line
+from neuroflow.cli.output import counted, escaped, one_line
 from neuroflow.domain import RunStatus
 from neuroflow.domain.priority import priority_in_words
 from neuroflow.orchestrator.acts import Act, Outcome, Verb
 from neuroflow.views.consequences import Consequences, Kept, UnderWay, foresee
+from neuroflow.views.status_services import services_run
 from neuroflow.views.work import Work, estimate
 
 if TYPE_CHECKING:
@@ -101,12 +102,12 @@ def write_preview(services: Services, act: Act, ahead: Ahead, *, err: bool = Fal
 def preview_lines(services: Services, act: Act, ahead: Ahead) -> list[str]:
     """Return what would be done, and what follows, in lines for people."""
     to = f" to {priority_in_words(act.priority)}" if act.priority is not None else ""
-    lines = [f"{act.verb}{to}: {_plural(len(act.targets), act.noun)}"]
+    lines = [f"{act.verb}{to}: {counted(len(act.targets), act.noun)}"]
     lines += _cut([f"  {target.name}: {_state(target.state, target.runs, target.stops)}" for target in act.targets])
     if act.skipped:
         lines.append(f"left alone: {len(act.skipped)}")
         lines += _cut([f"  {item.name} {item.why}" for item in act.skipped])
-    return [escaped(line) for line in (*lines, *_following(services, act, ahead), *_notes(act))]
+    return [escaped(line) for line in (*lines, *_following(services, act, ahead), *_notes(services, act))]
 
 
 def write_outcome(services: Services, act: Act, outcome: Outcome, ahead: Ahead, *, done: str) -> None:
@@ -125,11 +126,11 @@ def write_outcome(services: Services, act: Act, outcome: Outcome, ahead: Ahead, 
         other = len(act.skipped) - so
         already = f", {so} so already" if so else ""
         click.echo(
-            f"{_plural(len(outcome.done), act.noun)} {done}{left}{already}{f', {other} left out' if other else ''}"
+            f"{counted(len(outcome.done), act.noun)} {done}{left}{already}{f', {other} left out' if other else ''}"
         )
         for line in _cut([f"  {item.name} {item.why}" for item in act.skipped if not item.done]):
             click.echo(escaped(line))
-    for line in (*_following(services, act, ahead), *_notes(act)):
+    for line in (*_following(services, act, ahead), *_notes(services, act)):
         click.echo(escaped(line))
     for error in outcome.errors:
         click.echo(f"error: {escaped(error)}", err=True)
@@ -189,8 +190,8 @@ def _new_runs(services: Services, ahead: Ahead) -> list[str]:
         replaces = f", {work.replacing} in place of results" if work.replacing else ""
         basis = f"as the last {work.measured} took" if work.measured else "their time limit: at most"
         lines.append(
-            f"  {work.pipeline}: {_plural(work.runs, 'new run')}{replaces}; {_hours(work.core_hours)} core-hours "
-            f"({work.runs} x {_plural(work.cpus, 'core')} x {_hours(work.hours)} h, {basis})"
+            f"  {work.pipeline}: {counted(work.runs, 'new run')}{replaces}; {_hours(work.core_hours)} core-hours "
+            f"({work.runs} x {counted(work.cpus, 'core')} x {_hours(work.hours)} h, {basis})"
         )
         if work.pipeline in holds:
             lines.append(
@@ -209,18 +210,24 @@ def _hours(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 0.05 else "under 0.1"
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
-
-
-def _notes(act: Act) -> list[str]:
+def _notes(services: Services, act: Act) -> list[str]:
     if act.verb is Verb.INCLUDE:
-        return ["the next scan decides how they stand; what follows is for sessions that it finds ready"]
+        scan = "the next scan decides how they stand; what follows is for sessions that it finds ready"
+        return [scan, *_nobody_starts(services)]
+    if act.verb is Verb.RERUN and act.targets:
+        return _nobody_starts(services)
     if act.verb is not Verb.PRIORITY:
         return []
     sent = (RunStatus.SUBMITTING, RunStatus.SUBMITTED, RunStatus.RUNNING)
     late = sum(run.status in sent for target in act.targets for run in target.runs)
     return [f"{late} of them are with the cluster already: their place there stays"] if late else []
+
+
+def _nobody_starts(services: Services) -> list[str]:
+    """Say so where no service is seen to run that would start the work."""
+    if services_run(services.config.paths.state_dir, now=services.clock()) is not False:
+        return []
+    return ["no service runs, and nothing starts before one does: `neuroflow up`, or `neuroflow tick` for one round"]
 
 
 def _state(state: str, runs: Sequence[RunRecord], stops: Sequence[RunRecord]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neuroflow.cli.arguments import actor
+from neuroflow.cli.output import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,5 +154,4 @@ def _ask(act: Act, manner: Manner, *, about: str) -> None:
 
 
 def _counted(act: Act) -> str:
-    count = len(act.targets)
-    return f"{count} {act.noun}{'s' if count != 1 else ''}"
+    return counted(len(act.targets), act.noun)

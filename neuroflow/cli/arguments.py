@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from neuroflow.cli.completions import Kind
-    from neuroflow.domain import SessionRecord
+    from neuroflow.domain import RunStatus, SessionRecord
     from neuroflow.orchestrator.services import Services
 
 
@@ -74,12 +75,10 @@ class StatusType(click.ParamType["StrEnum"]):
         self._enum_name = enum_name
 
     def convert(self, value: str | StrEnum, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
-        """Return the member of that name."""
-        statuses = self._statuses()
-        try:
-            return statuses(value.lower())
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is none of: {', '.join(statuses)}") from None
+        """Return the member that a word means."""
+        from neuroflow.cli.status_vocabulary import member
+
+        return member(value, self._statuses())
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Offer the statuses."""
@@ -98,6 +97,37 @@ def status_of(enum_name: str) -> StatusType:
     """Return a parameter type for a status enum of the domain."""
     return StatusType(enum_name)
 
+
+class RunStatusType(click.ParamType["tuple[RunStatus, ...]"]):
+    """Statuses of runs, by one word of theirs or of `neuroflow status`."""
+
+    name = "status"
+
+    def convert(
+        self, value: str | tuple[RunStatus, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[RunStatus, ...]:
+        """Return what a word means: `waiting` is two statuses."""
+        from neuroflow.cli.status_vocabulary import run_statuses
+
+        return run_statuses(value) if isinstance(value, str) else value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the statuses of runs."""
+        return status_of("RunStatus").shell_complete(ctx, param, incomplete)
+
+
+def _each_once(ctx: click.Context, param: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(value)))
+
+
+run_status_option = click.option(
+    "--status",
+    "statuses",
+    type=RunStatusType(),
+    multiple=True,
+    callback=_each_once,
+    help="Only with this status; repeatable.",
+)
 
 SUBJECT = LabelType("sub-", "subject")
 SESSION = LabelType("ses-", "session")

@@ -34,6 +34,8 @@ def show(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def validate(context: click.Context) -> None:
     """Check keys, values, and the files that they name, all at once; `neuroflow doctor` looks at the rest."""
+    from neuroflow.adapters.qsirecon_names import unknown_names
+    from neuroflow.cli.output import escaped
     from neuroflow.config import NeuroflowConfig
     from neuroflow.notify.send import check
     from neuroflow.notify.targets import targets_of
@@ -44,6 +46,9 @@ def validate(context: click.Context) -> None:
     get_registry(config)
     for target in targets_of(config.workflow.notifications):
         check(target)
+    recon = config.pipelines.qsirecon
+    for words in unknown_names(recon) if recon.enabled else ():
+        click.echo(f"warning: {escaped(words)}", err=True)
     click.echo(f"The configuration is valid: {', '.join(str(path) for path in config.files)}")
     click.echo("`neuroflow doctor` looks at SLURM, Redis, images and folders.")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, status_of
+from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, run_status_option, status_of
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.export_output import STANDARD_OUTPUT, Target, write_table
 from neuroflow.cli.moments import since_option
@@ -62,10 +62,13 @@ _target = _options(
 )
 
 
-def _row_options(enum_name: str) -> Decorator:
-    status = click.option(
+def _status_option(enum_name: str) -> Decorator:
+    return click.option(
         "--status", "statuses", type=status_of(enum_name), multiple=True, help="Only with this status; repeatable."
     )
+
+
+def _row_options(status: Decorator) -> Decorator:
     return _options(_who, _pipeline, status, _since, _target)
 
 
@@ -73,7 +76,7 @@ def _row_options(enum_name: str) -> Decorator:
     "sessions",
     epilog=examples("neuroflow export sessions --output sessions.tsv", "neuroflow export sessions --status ready"),
 )
-@_row_options("SessionStatus")
+@_row_options(_status_option("SessionStatus"))
 @pass_app
 def sessions_command(app: AppContext, /, output: str, force: bool, as_json: bool, **asked: Any) -> None:
     """Export a line for each session, with how every pipeline stands for it."""
@@ -86,7 +89,7 @@ def sessions_command(app: AppContext, /, output: str, force: bool, as_json: bool
     "runs",
     epilog=examples("neuroflow export runs --output runs.tsv", "neuroflow export runs --status failed --since 7d"),
 )
-@_row_options("RunStatus")
+@_row_options(run_status_option)
 @pass_app
 def runs_command(app: AppContext, /, output: str, force: bool, as_json: bool, **asked: Any) -> None:
     """Export a line for each run."""
@@ -96,7 +99,7 @@ def runs_command(app: AppContext, /, output: str, force: bool, as_json: bool, **
 
 
 @export_group.command("attempts", epilog=examples("neuroflow export attempts --pipeline qsiprep -o attempts.tsv"))
-@_row_options("AttemptStatus")
+@_row_options(_status_option("AttemptStatus"))
 @pass_app
 def attempts_command(app: AppContext, /, output: str, force: bool, as_json: bool, **asked: Any) -> None:
     """Export a line for each attempt: its job, what it asked for and used, how it ended."""

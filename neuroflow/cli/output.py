@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neuroflow.wording import counted as counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -121,14 +123,9 @@ def make_console() -> Console:
     )
 
 
-def counted(count: int, noun: str, many: str | None = None) -> str:
-    """Return a number of things: `1 run`, `2,000 runs`."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
-
-
 def no_match(total: int, noun: str) -> str:
     """Say that of so many things none was asked for."""
-    return f"none of {total:,} {noun}s matches" if total > 1 else f"there is one {noun}, and it does not match"
+    return f"none of {counted(total, noun)} matches" if total > 1 else f"there is one {noun}, and it does not match"
 
 
 def write_table(

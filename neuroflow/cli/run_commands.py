@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, status_of
+from neuroflow.cli.arguments import SESSION, SUBJECT, examples, json_option, run_status_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import counted, escaped, no_match, one_line, when, write_json, write_values
 from neuroflow.cli.run_acts import cancel, priority_command, retry
@@ -24,7 +24,7 @@ def runs_group() -> None:
 
 @runs_group.command("list", epilog=examples("neuroflow runs list --pipeline qsiprep --status failed --json"))
 @click.option("--pipeline", metavar="NAME", help="Only this pipeline's.")
-@click.option("--status", type=status_of("RunStatus"), help="Only with this status.")
+@run_status_option
 @click.option("--subject", type=SUBJECT, help="Only this subject's.")
 @click.option("--session", type=SESSION, help="Only this session's.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, newest first.")
@@ -33,7 +33,7 @@ def runs_group() -> None:
 def list_command(
     app: AppContext,
     pipeline: str | None,
-    status: RunStatus | None,
+    statuses: tuple[RunStatus, ...],
     subject: str | None,
     session: str | None,
     limit: int,
@@ -45,14 +45,18 @@ def list_command(
         services.registry.get(pipeline)
     if subject is not None:
         services.state.get_subject(subject)
-    runs = services.state.list_runs(pipeline=pipeline, status=status, subject=subject, session=session, limit=limit)
+    runs = services.state.list_runs(
+        pipeline=pipeline, status=statuses or None, subject=subject, session=session, limit=limit
+    )
     if as_json:
         write_json({"schema": 1, "runs": runs})
         return
-    write_runs(runs, empty="" if runs else _no_runs(services, pipeline, status, subject, session))
+    write_runs(
+        services.state, runs, empty="" if runs else _no_runs(services, pipeline, statuses or None, subject, session)
+    )
 
 
-def _no_runs(services: Services, *filters: str | None) -> str:
+def _no_runs(services: Services, *filters: object) -> str:
     total = sum(services.state.state_counts().runs.values())
     if total and any(value is not None for value in filters):
         return no_match(total, "run")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neuroflow.cli.arguments import SESSION, SUBJECT, status_of
+from neuroflow.cli.arguments import SESSION, SUBJECT, run_status_option, status_of
 from neuroflow.cli.moments import since_option
+from neuroflow.cli.output import counted
 from neuroflow.cli.selection_file import Line, Parsed, Problem, parse_list
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
 
 _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
     click.option("--pipeline", metavar="NAME", help="Only this pipeline's."),
-    click.option(
-        "--status", "statuses", type=status_of("RunStatus"), multiple=True, help="Only with this status; repeatable."
-    ),
+    run_status_option,
     click.option(
         "--class",
         "failure",
@@ -185,7 +184,7 @@ def _refuse(name: str, problems: Sequence[Problem]) -> None:
     shown = [f"line {problem.number}: {problem.text}" for problem in sorted(problems)[:_SHOWN_PROBLEMS]]
     more = len(problems) - _SHOWN_PROBLEMS
     what = "standard input" if name == "-" else name
-    count = f"{len(problems)} line{'s' if len(problems) > 1 else ''}"
+    count = counted(len(problems), "line")
     raise UsageError(
         "\n".join((f"nothing was changed: {count} of {what} can't be used", *shown, *_and_more(more))),
         hint="correct the list; a line has a subject and perhaps a session, as in `sub-01 ses-a`",

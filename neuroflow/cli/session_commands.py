@@ -115,7 +115,7 @@ def show(app: AppContext, subject: str, session: str, as_json: bool) -> None:
         click.echo(f"problem: {escaped(problem)}")
     series = [(item.number, item.modality, item.files, item.images, item.description) for item in record.series]
     write_table(("series", "modality", "files", "images", "description"), series, empty="no series")
-    write_runs(runs)
+    write_runs(services.state, runs)
 
 
 def _runs_of(services: Services, session: SessionRecord) -> list[RunRecord]:

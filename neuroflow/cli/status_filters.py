@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import click
-
+from neuroflow.cli.status_vocabulary import standing
 from neuroflow.domain.overview import CellWord, RunFilter, Standing
-
-# The words of `neuroflow runs list`, where they differ.
-_OTHER_WORDS = {
-    "completed": Standing.DONE,
-    "submitted": Standing.QUEUED,
-    "pending": Standing.WAITING,
-    "retry_wait": Standing.RETRYING,
-}
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,7 @@ class Asked:
         Raises:
             click.BadParameter: for a word that nobody knows.
         """
-        found = [_standing(word) for word in self.standings]
+        found = [standing(word) for word in self.standings]
         standings = [one for one in found if isinstance(one, Standing)]
         return RunFilter(
             subjects=_once(self.subjects),
@@ -51,18 +41,3 @@ class Asked:
 
 def _once(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
-
-
-def _standing(word: str) -> Standing | CellWord:
-    lower = word.lower()
-    if lower in [*CellWord]:
-        return CellWord(lower)
-    if lower in _OTHER_WORDS:
-        return _OTHER_WORDS[lower]
-    try:
-        return Standing(lower)
-    except ValueError:
-        near = difflib.get_close_matches(lower, [*Standing, *CellWord, *_OTHER_WORDS], n=1)
-        guess = f" Did you mean '{near[0]}'?" if near else ""
-        message = f"{word!r} is no status.{guess} There are: {', '.join([*Standing, *CellWord])}"
-        raise click.BadParameter(message, param_hint="'--status'") from None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from neuroflow.cli.output import escaped, one_line, when
-from neuroflow.cli.status_words import age, counted, moment_of
+from neuroflow.cli.output import counted, escaped, one_line, when
+from neuroflow.cli.status_words import age, moment_of
 
 OUTDATED = (
     "the workers were started with another configuration: send `neuroflow up` SIGHUP or restart it (or worker and beat)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from neuroflow.cli.output import escaped, one_line
+from neuroflow.cli.output import counted, escaped, one_line
 from neuroflow.cli.status_fit import fitted
 from neuroflow.cli.status_lines import LEVELS, Line, notes, out_of_date_lines, service_lines
 from neuroflow.cli.status_table import pipeline_table
@@ -125,8 +125,10 @@ class Screen:
                 for one in status["queue"]
             ],
         )
+        failed = status["failed"]["groups"]
+        show = f", `neuroflow runs show {int(failed[0]['newest_run'])}`" if failed else ""
         yield (
-            "failed (`neuroflow recovery list`, `neuroflow runs show ID`):",
+            f"failed (`neuroflow recovery list`{show}):",
             [
                 Counted(
                     one["count"],
@@ -134,7 +136,7 @@ class Screen:
                     f"{_text(one['scope'])}) {_text(one['pipeline'])} {_text(one['failure'] or 'refused')}:",
                     message=_text(one["reason"]),
                 )
-                for one in status["failed"]["groups"]
+                for one in failed
             ],
         )
 
@@ -159,7 +161,10 @@ class Screen:
     def _runs(self, runs: Sequence[Mapping[str, Any]], total: int) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        yield Text(f"\n{total} run matches:" if total == 1 else f"\n{total} runs match:", "bold")
+        if not total:
+            yield Text("\nno run matches", "bold")
+            return
+        yield Text(f"\n{counted(total, 'run matches', 'runs match')}:", "bold")
         if runs:
             yield Text("\n").join(map(Text, self._run_lines(runs)))
         if total > len(runs):

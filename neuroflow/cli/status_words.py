@@ -82,11 +82,6 @@ def time_left(left: Mapping[str, Any] | None, *, all_done: bool = True) -> str:
     return f"{low_number if same_unit else low} to {high} left ({because})"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number of things, such as `1 run` or `2 runs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def age(moment: datetime, now: datetime) -> str:
     """Return how long ago something was."""
     seconds = (now - moment).total_seconds()

@@ -53,7 +53,7 @@ def show(app: AppContext, subject: str, as_json: bool) -> None:
         return
     click.echo(f"sub-{record.label}")
     write_sessions(sessions)
-    write_runs(runs)
+    write_runs(state, runs)
 
 
 subject_group.add_command(rerun)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from neuroflow.cli.arguments import examples, json_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.output import write_json
-
-if TYPE_CHECKING:
-    from neuroflow.orchestrator.services import Services
 
 SCHEMA = 1
 
@@ -41,20 +36,14 @@ def why_command(app: AppContext, words: tuple[str, ...], run_id: int | None, no_
 
     from neuroflow.cli.why_output import write_why
     from neuroflow.cli.why_question import read_question
+    from neuroflow.views.status_services import services_run
     from neuroflow.views.why import why
 
     services = app.services()
-    question = replace(read_question(services, words, run_id=run_id), ask_slurm=not no_slurm, up=_up(services))
+    up = services_run(services.config.paths.state_dir, now=services.clock())
+    question = replace(read_question(services, words, run_id=run_id), ask_slurm=not no_slurm, up=up)
     answer = why(services, question)
     if as_json:
         write_json({"schema": SCHEMA, **vars(answer)})
         return
     write_why(answer)
-
-
-def _up(services: Services) -> bool | None:
-    """Tell whether the services are seen to run; None where this user may not look."""
-    from neuroflow.views.status_services import services_health
-
-    health = services_health(services.config.paths.state_dir, worker_started_at=None, now=services.clock())
-    return None if health.up is None and not health.run else health.run

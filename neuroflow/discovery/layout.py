@@ -11,6 +11,7 @@ from typing import Literal
 from neuroflow.discovery.listing import is_ignored
 from neuroflow.discovery.problems import name_all
 from neuroflow.errors import DiscoveryError
+from neuroflow.wording import counted
 
 Layout = Literal["subject/session", "session/subject"]
 
@@ -116,7 +117,7 @@ class _Survey:
     def _report_files(self, folder: Path, files: list[str]) -> None:
         place = "the DICOM root" if folder == self.root else f"folder {folder.name!r}"
         self.problems.append(
-            f"{place} holds {len(files)} file{'s' if len(files) > 1 else ''} outside of any session folder, not looked "
+            f"{place} holds {counted(len(files), 'file')} outside of any session folder, not looked "
             f"at: {name_all(files)}; images belong two levels below paths.dicom_root"
         )
 

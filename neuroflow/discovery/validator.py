@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from neuroflow.config.sections import Protocol, RequiredScan
 from neuroflow.domain import Series
+from neuroflow.wording import counted
 
 NO_IMAGE = "any image: no DICOM image could be read"
 MAX_SERIES_NAMED = 5
@@ -47,7 +48,7 @@ def _words(scan: RequiredScan, matching: Sequence[Series]) -> str:
 
 def _range(scan: RequiredScan) -> str:
     if scan.max_files is None:
-        return f"at least {scan.min_files} image{'s' if scan.min_files != 1 else ''}"
+        return f"at least {counted(scan.min_files, 'image')}"
     if scan.max_files == scan.min_files:
-        return f"exactly {scan.min_files} image{'s' if scan.min_files != 1 else ''}"
+        return f"exactly {counted(scan.min_files, 'image')}"
     return f"{scan.min_files}-{scan.max_files} images"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from neuroflow.adapters.qsirecon_names import unknown_names
 from neuroflow.config.checks import missing_files
 from neuroflow.config.environment import CONFIG_VARIABLE, PREFIX, SITE_VARIABLE, variables
 from neuroflow.config.load import NeuroflowConfig
@@ -59,6 +60,13 @@ DEFAULT_LIMITS = warning(
     "a SLURM site has the limits of a workstation",
     why="so few jobs are in flight at a time, whatever the cluster could take",
     mend="set workflow.max_concurrent.{pipeline} to some hundreds (in {file})",
+)
+UNKNOWN_NAME = warning(
+    "qsirecon-unknown-name",
+    "a workflow or an atlas is none that QSIRecon is known to have",
+    why="a name that the image does not know ends every run of qsirecon; a newer image may know more",
+    mend="correct the name, give the absolute path of a YAML file as recon_spec, or name the dataset that has the "
+    "atlas in pipelines.qsirecon.datasets",
 )
 OUTDATED = warning(
     "services-outdated",
@@ -190,6 +198,18 @@ def _is_default(config: NeuroflowConfig, pipeline: str) -> bool:
     return config.source_of_key(("workflow", "max_concurrent", pipeline)) == "default"
 
 
+def _names(context: Context) -> Iterator[Finding]:
+    found = [UNKNOWN_NAME.seen(words) for words in unknown_names(context.config.pipelines.qsirecon)]
+    yield from found or [well("the workflow and the atlases of QSIRecon are files, or names that are known")]
+
+
+def _qsirecon_is_on(context: Context) -> str:
+    settings = context.config.pipelines.qsirecon
+    if not settings.enabled:
+        return "pipelines.qsirecon is disabled"
+    return "pipelines.qsirecon.program is the site's own" if settings.program else ""
+
+
 def _services(context: Context) -> Iterator[Finding]:
     database = Database.from_config(context.config)
     try:
@@ -223,5 +243,13 @@ CHECKS = (
     Check("configuration-mode", TOPIC, "its files are closed to others", _closed, (SECRETS, WRITABLE), quick=True),
     Check("environment", TOPIC, "variables that set nothing", _variables, (UNKNOWN_VARIABLE,), needs=()),
     Check("limits", TOPIC, "workflow.max_concurrent fits a cluster", _limits, (DEFAULT_LIMITS,), applies=on_slurm),
+    Check(
+        "qsirecon-names",
+        TOPIC,
+        "QSIRecon has the workflow and the atlases that are named",
+        _names,
+        (UNKNOWN_NAME,),
+        applies=_qsirecon_is_on,
+    ),
     Check("services", TOPIC, "the services have this configuration", _services, (OUTDATED,)),
 )

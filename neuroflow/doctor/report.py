@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,9 +12,12 @@ from typing import Any
 import neuroflow
 from neuroflow.doctor.check import Finding, Severity
 from neuroflow.doctor.registry import CHECKS, NODE_CHECKS, kinds
+from neuroflow.domain import Stage
 
 SCHEMA = 1
 _WIDTH = 118
+# A pipeline's name as a finding is about it, or as a part of a key: not one within a path.
+_PIPELINE = re.compile(rf"(?:(?<=[ .])|^)({'|'.join(Stage)})(?=[.:, ]|$)")
 EXIT_ERRORS = 1
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.OK, Severity.SKIPPED)
 _PLURALS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.OK: "ok", Severity.SKIPPED: "skipped"}
@@ -66,12 +70,28 @@ def blocks(findings: Iterable[Finding], *, here: str) -> list[list[str]]:
         found.append(
             [
                 f"{severity.upper()} {code}{place}",
-                *(f"  what  {one.what}" for one in alike),
+                *(f"  what  {what}" for what in _said_once(one.what for one in alike)),
                 f"  why   {alike[0].why}",
-                *(f"  mend  {mend}" for mend in dict.fromkeys(one.mend for one in alike)),
+                *(f"  mend  {mend}" for mend in _said_once(one.mend for one in alike)),
             ]
         )
     return found
+
+
+def _said_once(texts: Iterable[str]) -> list[str]:
+    """Return texts once each; of those that differ by their pipeline alone, the first with the others' names."""
+    firsts: dict[str, str] = {}
+    others: dict[str, list[str]] = {}
+    for text in dict.fromkeys(texts):
+        names = {*_PIPELINE.findall(text)}
+        alike = _PIPELINE.sub("\0", text) if len(names) == 1 else text
+        if alike in firsts:
+            others[alike] += names
+        else:
+            firsts[alike], others[alike] = text, []
+    return [
+        f"{text} (the same for {', '.join(others[alike])})" if others[alike] else text for alike, text in firsts.items()
+    ]
 
 
 def doctor_markdown(note: str) -> str:

@@ -25,7 +25,7 @@ OLD = warning(
     "slurm-old",
     "SLURM is older than any release that neuroflow knows",
     why="options and answers of its commands may differ",
-    mend="none here: look closely at the first runs (`neuroflow runs show ID`)",
+    mend="none here: look closely at the first runs (`neuroflow runs list`)",
 )
 DOWN = error(
     "slurm-down",

@@ -15,6 +15,7 @@ from neuroflow.domain import Resources
 from neuroflow.errors import ClusterError, CommandError, HostUnreachable, PlacementError
 from neuroflow.orchestrator.limits import submit_limits
 from neuroflow.orchestrator.registry import Pipeline
+from neuroflow.wording import counted
 
 # A maintenance this far ahead concerns nobody yet.
 AHEAD = timedelta(days=7)
@@ -103,8 +104,8 @@ def _asked(context: Context, pipeline: Pipeline, request: Resources) -> str:
 
 
 def _request(resources: Resources) -> str:
-    gpus = f", {resources.gpus} GPUs" if resources.gpus else ""
-    return f"{resources.cpus} cores, {resources.memory_mb} MiB, {resources.time_minutes} min{gpus}"
+    gpus = f", {counted(resources.gpus, 'GPU')}" if resources.gpus else ""
+    return f"{counted(resources.cpus, 'core')}, {resources.memory_mb} MiB, {resources.time_minutes} min{gpus}"
 
 
 def _sizes(context: Context) -> Iterator[Finding]:

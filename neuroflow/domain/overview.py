@@ -44,6 +44,11 @@ def standing_of(status: RunStatus, *, superseded: bool, resolved: bool) -> Stand
     return Standing.CLOSED if status is RunStatus.FAILED and resolved else _OF_STATUS[status]
 
 
+def statuses_of(standing: Standing) -> tuple[RunStatus, ...]:
+    """Return which statuses of runs alone mean a standing; none where more than the status says it."""
+    return tuple(status for status, means in _OF_STATUS.items() if means is standing)
+
+
 class WaitKind(StrEnum):
     """What something waits for."""
 

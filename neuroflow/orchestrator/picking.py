@@ -48,6 +48,7 @@ def retrying(services: Services, runs: Sequence[RunRecord]) -> Act:
     """Run these again, each as a new run; those that wait for their next attempt make it now."""
     newest = {(run.pipeline, run.scope): run.id for run in services.state.present_runs({r.subject_id for r in runs})}
     sessions = services.state.get_sessions({run.session_id for run in runs if run.session_id is not None})
+    of_subjects = _sessions_of(services, {run.subject for run in runs if run.session_id is None})
 
     def why_not(run: RunRecord) -> Skipped | None:
         if run.status is RunStatus.RETRY_WAIT:
@@ -60,6 +61,8 @@ def retrying(services: Services, runs: Sequence[RunRecord]) -> Act:
         unready = _unready(sessions[run.session_id]) if run.session_id is not None else ""
         if unready:
             return Skipped(_name(run), f"can't be run again: its session {unready}")
+        if run.session_id is None and (unready := _none_ready(of_subjects[run.subject_id])):
+            return Skipped(_name(run), f"can't be run again: its subject has no session that is ready: {unready}")
         if newest.get((run.pipeline, run.scope), run.id) != run.id:
             return Skipped(_name(run), f"was followed by run {newest[run.pipeline, run.scope]}: retry that one")
         return None
@@ -133,10 +136,18 @@ def rerunning_subjects(
         stop: cancel runs of the pipeline that are open first.
     """
     by_subject = _by_subject(services, {subject.id for subject in subjects})
+    sessions = _sessions_of(services, {subject.label for subject in subjects})
     made: list[Target | Skipped] = []
     for subject in subjects:
-        runs = [run for run in by_subject[subject.id] if run.pipeline == pipeline]
-        target = Target("subject", subject.id, f"sub-{subject.label}", subject.id, "")
+        own = sessions[subject.id]
+        if unready := _none_ready(own):
+            made.append(Skipped(f"sub-{subject.label}", f"has no session that is ready: {unready}"))
+            continue
+        # What is asked of a session that is not ready would stay for ever, or come long after.
+        ready = {None, *(session.id for session in own if session.status is SessionStatus.READY)}
+        runs = [run for run in by_subject[subject.id] if run.pipeline == pipeline and run.session_id in ready]
+        others = ", ".join(f"ses-{session.label} is {session.status}" for session in own if session.id not in ready)
+        target = Target("subject", subject.id, f"sub-{subject.label}", subject.id, others)
         made.append(_again(target, runs, stop=stop, what=pipeline))
     return _sorted_out("subject", made)
 
@@ -174,6 +185,8 @@ def _of_runs(verb: Verb, runs: Sequence[RunRecord], why_not: Callable[[RunRecord
         failure = f" ({run.failure})" if run.failure else ""
         if verb is Verb.RERUN and run.status is RunStatus.RETRY_WAIT:
             failure += ", its next attempt comes now"
+        if verb is Verb.PRIORITY:
+            failure += f", {priority_in_words(run.priority)} priority"
         targets.append(Target("run", run.id, _name(run), run.subject_id, f"{run.status}{failure}", runs=(run,)))
     return Act(verb, "run", tuple(targets), tuple(skipped))
 
@@ -188,6 +201,21 @@ def _unready(session: SessionRecord) -> str:
     if session.status is SessionStatus.READY:
         return ""
     return f"is {_UNREADY[session.status].format(reason=session.status_reason)}"
+
+
+def _none_ready(sessions: Sequence[SessionRecord]) -> str:
+    """Say why nothing of a subject can be run; nothing where one of its sessions is ready."""
+    if any(session.status is SessionStatus.READY for session in sessions):
+        return ""
+    return "; ".join(f"ses-{session.label} {_unready(session)}" for session in sessions) or "it has none"
+
+
+def _sessions_of(services: Services, labels: Collection[str]) -> dict[int, list[SessionRecord]]:
+    """Return the sessions of each of these subjects."""
+    found: dict[int, list[SessionRecord]] = defaultdict(list)
+    for session in services.state.select_sessions(subjects=sorted(labels)) if labels else ():
+        found[session.subject_id].append(session)
+    return found
 
 
 def _name(run: RunRecord) -> str:

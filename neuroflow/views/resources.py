@@ -15,6 +15,7 @@ from neuroflow.views.resources_cost import Cost, Prices
 from neuroflow.views.resources_estimate import spread_of
 from neuroflow.views.resources_needs import RunUse, runs_of
 from neuroflow.views.resources_parts import NAMES, Part, Parts, fewest_runs, measure_parts, suggest_parts
+from neuroflow.wording import counted
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.registry import Pipeline
@@ -25,7 +26,7 @@ _CORE_OPTIONS = ("nprocs", "nthreads", "n-cpus", "n_cpus")
 
 SPLITS: Mapping[str, Callable[[RunUse], str]] = {
     "partition": lambda run: run.request.partition or "(not named)",
-    "sessions": lambda run: f"{run.sessions} session{'s' if run.sessions != 1 else ''}",
+    "sessions": lambda run: counted(run.sessions, "session"),
     "version": lambda run: run.version or "(not known)",
 }
 

@@ -11,6 +11,7 @@ from neuroflow.domain import Resources
 from neuroflow.views.resources_cores import choose_cores
 from neuroflow.views.resources_estimate import median, rounded_up, spread_of
 from neuroflow.views.resources_needs import Need, RunUse
+from neuroflow.wording import counted
 
 FEWEST_RUNS = 20
 # On top of what would have covered most runs. Memory: peaks between two looks, larger data. Time: slower nodes, busy
@@ -147,7 +148,7 @@ def _measured(runs: Sequence[RunUse], name: str, *, asked: int, share: float) ->
         used_share=median(shares),
     )
     if len(needs) < fewest_runs(share):
-        with_so_many = f" with {asked} core{'s' if asked > 1 else ''}" if name == "cores" else ""
+        with_so_many = f" with {counted(asked, 'core')}" if name == "cores" else ""
         return replace(part, note=f"not enough history{with_so_many} ({len(needs)} of {fewest_runs(share)} runs)")
     spread = spread_of(needs)
     enough = spread.covering(share)

@@ -89,6 +89,12 @@ def services_health(state_dir: Path, *, worker_started_at: datetime | None, now:
     )
 
 
+def services_run(state_dir: Path, *, now: datetime) -> bool | None:
+    """Tell whether the services are seen to run; None where this user may not look."""
+    health = services_health(state_dir, worker_started_at=None, now=now)
+    return None if health.up is None and not health.run else health.run
+
+
 def poll_is_late(poll: Mapping[str, Any] | None, *, in_flight: int, now: datetime) -> bool:
     """Tell whether jobs are in flight that nobody has looked at for long."""
     if not in_flight:

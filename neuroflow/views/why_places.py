@@ -16,7 +16,8 @@ from neuroflow.views.why_runs import before_start, running, submitted, submittin
 from neuroflow.views.why_said import NOTHING, Said, at_next_look, held_until, of_place
 from neuroflow.views.why_sessions import BEFORE_CONVERSION, session_clause, session_next
 from neuroflow.views.why_waiting import hold_of
-from neuroflow.views.why_words import count, listed
+from neuroflow.views.why_words import listed
+from neuroflow.wording import counted
 
 _MOST_NAMED = 3
 _SOURCE = "dicom:"  # how the inputs of a conversion are named
@@ -144,7 +145,9 @@ class Explainer:
         if now is None or before is None:
             return ""
         return (
-            f": {count(now, 'file')}, as many as before" if now == before else f": {count(now, 'file')}, were {before}"
+            f": {counted(now, 'file')}, as many as before"
+            if now == before
+            else f": {counted(now, 'file')}, were {before}"
         )
 
     def _newest(self, place: Place) -> RunRecord | None:

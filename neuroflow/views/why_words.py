@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from neuroflow.domain import AttemptRecord, FailureClass, Resources
+from neuroflow.wording import counted
 
 FAILURES: Mapping[FailureClass, str] = {
     FailureClass.OUT_OF_MEMORY: "it needed more memory than it had asked for",
@@ -41,11 +42,6 @@ def span(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def count(number: int, word: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def short(text: str) -> str:
     """Return a text in one line, cut where it is long."""
     line = " ".join(text.split())
@@ -61,9 +57,9 @@ def listed(words: Sequence[str], *, most: int = 3) -> str:
 
 def request(asked: Resources) -> str:
     """Return what a job asks for."""
-    gpus = f", {count(asked.gpus, 'GPU')}" if asked.gpus else ""
+    gpus = f", {counted(asked.gpus, 'GPU')}" if asked.gpus else ""
     where = f", in partition {asked.partition}" if asked.partition else ""
-    return f"{count(asked.cpus, 'core')}, {asked.memory_mb} MiB, {span(asked.time_minutes * 60)}{gpus}{where}"
+    return f"{counted(asked.cpus, 'core')}, {asked.memory_mb} MiB, {span(asked.time_minutes * 60)}{gpus}{where}"
 
 
 def changes(before: AttemptRecord | None, after: AttemptRecord) -> str:
@@ -77,7 +73,7 @@ def changes(before: AttemptRecord | None, after: AttemptRecord) -> str:
     if new.time_minutes != old.time_minutes:
         found.append(f"{span(new.time_minutes * 60)} instead of {span(old.time_minutes * 60)}")
     if (new.cpus, new.gpus) != (old.cpus, old.gpus):
-        found.append(f"{count(new.cpus, 'core')} and {count(new.gpus, 'GPU')}")
+        found.append(f"{counted(new.cpus, 'core')} and {counted(new.gpus, 'GPU')}")
     if new.partition != old.partition:
         found.append(f"partition {new.partition or 'by default'}")
     if after.image != before.image or after.image_record_id != before.image_record_id:

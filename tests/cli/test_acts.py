@@ -115,6 +115,52 @@ def test_a_session_that_can_not_be_run_is_not_marked(cohort: Installation) -> No
     assert dump(cohort) == before
 
 
+def test_a_subject_without_a_session_that_is_ready_is_not_marked(cohort: Installation) -> None:
+    cohort.run("session", "exclude", "04", "a", "--reason", "motion")
+    before = dump(cohort)
+    said = cohort.run("subject", "rerun", "04", "--from", "bids_conversion", code=2).stderr
+    assert "sub-04 has no session that is ready: ses-a is excluded (motion): take it in first" in said
+    assert dump(cohort) == before
+
+
+def test_of_a_subject_the_sessions_that_are_not_ready_are_left_out(cohort: Installation) -> None:
+    with cohort.state() as state:
+        session = add_session(state, "04", "b")
+        run = open_run(state, session, key=f"dicom:{session.fingerprint}")
+        end_run(state, run.id, success=True)
+    cohort.run("session", "exclude", "04", "a", "--reason", "motion")
+    shown = cohort.run("subject", "rerun", "04", "--from", "bids_conversion", "--dry-run").stdout
+    assert f"sub-04: ses-a is excluded; run {run.id} (bids_conversion of sub-04/ses-b)" in shown
+    cohort.run("subject", "rerun", "04", "--from", "bids_conversion")
+    assert superseded(cohort) == [run.id]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["runs retry 1", "session rerun 01 a", "subject rerun 01 --from bids_conversion", "runs retry 1 2 --reason x"],
+)
+def test_it_says_that_nobody_starts_the_work(cohort: Installation, command: str) -> None:
+    words = "no service runs, and nothing starts before one does: `neuroflow up`"
+    assert words in cohort.run(*command.split(), "--yes").stdout
+    (cohort.folder / "state" / "beat.alive").touch()
+    assert words not in cohort.run("runs", "retry", "3").stdout
+
+
+def test_the_list_tells_what_became_of_runs_that_failed(cohort: Installation) -> None:
+    cohort.run("runs", "retry", "1", "2", "--reason", "mended", "--yes")
+    with cohort.state() as state:
+        session = state.find_session("01", "a")
+        assert session is not None
+        later = open_run(state, session, key=f"dicom:{session.fingerprint}")
+    lines = {line.split()[0]: line for line in cohort.run("runs", "list").stdout.splitlines()}
+    assert f"replaced by run {later.id}: " in lines["1"]
+    assert "to be run again: " in lines["2"]
+    assert "replaced" not in lines["3"]
+    assert "again" not in lines["3"]
+    assert "replaced" in cohort.run("subject", "show", "01").stdout
+    assert cohort.json("runs", "list", "--status", "done")["runs"][0]["status"] == "completed"
+
+
 def test_everything_again_needs_a_yes_where_nothing_failed(cohort: Installation) -> None:
     result = cohort.run("session", "rerun", "04", "a", code=2)
     assert "from the conversion on" in result.stderr
@@ -307,6 +353,7 @@ class TestOneThing:
         assert "sub-01/ses-a is excluded already" in cohort.run("session", "exclude", "01", "a").stdout
 
     def test_a_priority_is_set_for_a_run_or_for_a_subject(self, cohort: Installation) -> None:
+        assert "pending, normal priority" in cohort.run("runs", "priority", "5", "--set", "high", "--dry-run").stdout
         assert "the priority is high" in cohort.run("runs", "priority", "5", "--set", "high").stdout
         assert "the priority is -7" in cohort.run("runs", "priority", "--subject", "01", "--set", "-7").stdout
         with cohort.state() as state:

@@ -209,7 +209,7 @@ class TestErrors:
             (("pipeline", "resume", "none"), 3, "there is no pipeline"),
             (("pipeline", "render", "99"), 3, "99"),
             (("runs", "list", "--pipeline", "none"), 3, "there is no pipeline"),
-            (("runs", "list", "--status", "done"), 2, "is none of: pending, "),
+            (("runs", "list", "--status", "complete"), 2, "Did you mean 'completed'?"),
             (("session", "show", "01", "a"), 3, "there is no subject '01'"),
             (("session", "rerun", "01", "a"), 3, "there is no subject '01'"),
             (("session", "list", "--subject", "sub-../x"), 2, "is no label"),

@@ -85,7 +85,7 @@ class TestFinding:
             ("```\nneuroflow sttus\n```", "No such command 'sttus'"),
             ("```\nneuroflow status --jsn\n```", "No such option"),
             ("```\nneuroflow runs show\n```", "Missing argument"),
-            ("```\nneuroflow runs list --status done\n```", "is none of"),
+            ("```\nneuroflow runs list --status complete\n```", "is none of"),
             ("see `neuroflow runs sho`", "No such command 'sho'"),
             ("see `neuroflow runs show --yes`", "No such option"),
         ],

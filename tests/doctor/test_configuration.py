@@ -124,3 +124,17 @@ def test_workers_with_another_configuration(patient: Patient) -> None:
     patient.write(celery={"max_retries": 9})
     assert patient.codes("services") == ["services-outdated"]
     database.close()
+
+
+@pytest.mark.provokes("qsirecon-unknown-name")
+def test_a_workflow_that_qsirecon_does_not_have(patient: Patient) -> None:
+    assert patient.codes("qsirecon-names") == []
+    patient.write(pipelines={"qsirecon": {"recon_spec": "dsi_studio"}})
+    (found,) = patient.look("qsirecon-names")
+    assert (found.code, found.severity) == ("qsirecon-unknown-name", "warning")
+    assert "did you mean 'dsi_studio_gqi'?" in found.what
+
+
+def test_nothing_is_known_of_the_workflows_of_another_program(patient: Patient) -> None:
+    patient.write(pipelines={"qsirecon": {"recon_spec": "ours", "program": ["our-recon"]}})
+    assert [one.severity for one in patient.look("qsirecon-names")] == ["skipped"]

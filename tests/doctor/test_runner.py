@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from neuroflow.doctor.check import Check, Context, Finding, error, skipped, well
+from neuroflow.doctor.report import blocks
 from neuroflow.doctor.runner import run_checks
 from tests.doctor.conftest import Patient, bad
 
@@ -86,3 +87,26 @@ def test_debug_passes_the_error_on(patient: Patient) -> None:
 def test_a_finding_bears_the_check_the_topic_and_the_host(patient: Patient) -> None:
     [found] = run_checks([check("a", wrong)], patient.context(), host="n1")
     assert (found.check, found.topic, found.host, found.mend) == ("a", "topic", "n1", "mend x")
+
+
+NO_IMAGE = error("image-none", "no image", why="no run", mend="set pipelines.{name}.image, or {other}")
+
+
+def seen(name: str, what: str = "no image", other: str = "wait") -> Finding:
+    return NO_IMAGE.seen(f"{name}: {what}", name=name, other=other)
+
+
+def test_one_cause_of_several_pipelines_is_told_once() -> None:
+    (block,) = blocks([seen("qsiprep"), seen("qsirecon"), seen("qsiparc", "its image is cut")], here="")
+    assert block == [
+        "ERROR image-none",
+        "  what  qsiprep: no image (the same for qsirecon)",
+        "  what  qsiparc: its image is cut",
+        "  why   no run",
+        "  mend  set pipelines.qsiprep.image, or wait (the same for qsirecon, qsiparc)",
+    ]
+
+
+def test_files_that_are_named_like_pipelines_stay_apart() -> None:
+    (block,) = blocks([seen(name, f"/images/{name}.sif is cut") for name in ("qsiprep", "qsirecon")], here="")
+    assert sum(line.startswith("  what") for line in block) == 2

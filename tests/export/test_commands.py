@@ -105,7 +105,7 @@ def test_nothing_is_written_when_all_must_be_there_and_is_not(study: Cohort, tmp
         (("regions", "--subject", "99"), 3, "there is no subject '99'"),
         (("runs", "--session", "x"), 3, "no subject has a session 'x'"),
         (("runs", "--pipeline", "qsipre"), 3, "Did you mean 'qsiprep'?"),
-        (("runs", "--status", "done"), 2, "'done' is none of: pending"),
+        (("runs", "--status", "dun"), 2, "'dun' is none of: pending"),
         (("runs", "--since", "yesterday"), 2, "'yesterday' is no time"),
         (("runs", "--json"), 2, "there is no --output"),
         (("runs", "--output", "/nowhere/a.tsv"), 2, "there is no folder /nowhere"),
