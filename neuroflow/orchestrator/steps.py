@@ -18,8 +18,9 @@ from neuroflow.orchestrator.keys import SCAN_KEY
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.out_of_date import look_for_out_of_date, remember_out_of_date, still_out_of_date
+from neuroflow.orchestrator.plan import Plan, Wait
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.orchestrator.scheduler import Plan, Wait, plan_runs
+from neuroflow.orchestrator.scheduler import plan_runs
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import admission, array_size, ask_first
 from neuroflow.orchestrator.waits import remember_waits

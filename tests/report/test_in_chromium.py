@@ -16,7 +16,7 @@ import pytest
 
 from neuroflow.adapters.key_figures import RegionMeans
 from neuroflow.domain import SessionStatus
-from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.orchestrator.standing import Kind
 from neuroflow.report.judgement import Verdict
 from tests.report import made_up
 from tests.report.test_page import HOSTILE
