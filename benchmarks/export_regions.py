@@ -22,7 +22,7 @@ from neuroflow.export.region_choice import RegionChoice
 from neuroflow.export.region_long import long_lines
 from neuroflow.export.region_reading import RegionReader
 from neuroflow.export.region_wide import WideTable
-from neuroflow.orchestrator.scheduler import SessionResult, Standing
+from neuroflow.orchestrator.standing import SessionResult, Standing
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DESCRIBED = ("index", "label", "hemisphere", "volume_mm3", "voxel_count")

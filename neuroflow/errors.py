@@ -17,8 +17,7 @@ NeuroflowError                 1   anything that a user can be told in one line
     │   └── HostUnreachable    7   a command or file of a host that can't be reached, or refuses us
     ├── SubmissionRefused      7   sbatch said no, and the job does not exist
     ├── PlacementError         7   a request that no partition takes
-    ├── SubmissionUncertain    7   sbatch did not answer, the job may exist
-    └── QueryFailed            7   squeue or sacct did not answer
+    └── SubmissionUncertain    7   sbatch did not answer, the job may exist
 """
 
 from __future__ import annotations
@@ -171,7 +170,3 @@ class PlacementError(ClusterError):
 
 class SubmissionUncertain(ClusterError):
     """Report that a submission got no usable answer: the job may or may not exist."""
-
-
-class QueryFailed(ClusterError):
-    """Report that squeue or sacct did not answer; that is no verdict on any job."""

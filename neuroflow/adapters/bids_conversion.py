@@ -21,6 +21,7 @@ from neuroflow.adapters.base import (
     settings_of,
 )
 from neuroflow.adapters.heuristics import SHIPPED_HEURISTIC
+from neuroflow.adapters.mounts import Mounts
 from neuroflow.config.execution import BidsConversionSettings
 from neuroflow.domain import FOLDER_GONE, ContainerRun, InputRule, OutputRule
 from neuroflow.errors import AdapterError
@@ -55,39 +56,12 @@ def build(request: RunRequest) -> ContainerRun:
         raise AdapterError(f"run {request.run_id} of bids_conversion has no DICOM folder")
     _check_output_folder(request)
     mounts = mounts_for(request)
-    work = mounts.seen(WORK_TARGET, request.work_dir)
     dicom = mounts.add(DICOM_TARGET, request.source_path)
-    arguments = (
-        # HeudiConv fails on some non-image files and on .gz, and reads [ ] * ? in folder names as globs.
-        "--files",
-        f"{work}/{_staged(request)}",
-        "-s",
-        request.subject,
-        "-ss",
-        session,
-        "-f",
-        mounts.add(HEURISTIC_TARGET, _heuristic(request, settings)),
-        "-c",
-        "dcm2niix",
-        # The files at the top of the dataset are written under a lock that outlives a killed job: not by HeudiConv.
-        "-b",
-        "notop",
-        "--minmeta",  # not the whole DICOM header in each sidecar
-        # The console's restart in the middle of a session makes a second StudyInstanceUID.
-        "-g",
-        "all",
-        # HeudiConv reuses its notes on a session even when files were added: new ones for each attempt, and
-        # not in the dataset.
-        "-o",
-        f"{work}/heudiconv-{request.token}",
-        "-a",
-        mounts.seen(OUT_TARGET, request.output_dir),
-    )
     return container_run(
         request,
         Plan(
             tool="heudiconv",
-            arguments=arguments,
+            arguments=_arguments(request, settings, mounts=mounts),
             mounts=mounts,
             outputs=outputs_of(request, default_outputs(request)),
             publish_dir=request.paths.bids_root,
@@ -106,6 +80,37 @@ def build(request: RunRequest) -> ContainerRun:
                 *(() if settings.heuristic is None else (input_file(settings.heuristic),)),
             ),
         ),
+    )
+
+
+def _arguments(request: RunRequest, settings: BidsConversionSettings, *, mounts: Mounts) -> tuple[str, ...]:
+    """Return HeudiConv's command line, each folder as it is seen where HeudiConv runs."""
+    work = mounts.seen(WORK_TARGET, request.work_dir)
+    return (
+        # HeudiConv fails on some non-image files and on .gz, and reads [ ] * ? in folder names as globs.
+        "--files",
+        f"{work}/{_staged(request)}",
+        "-s",
+        request.subject,
+        "-ss",
+        session_of(request),
+        "-f",
+        mounts.add(HEURISTIC_TARGET, _heuristic(request, settings)),
+        "-c",
+        "dcm2niix",
+        # The files at the top of the dataset are written under a lock that outlives a killed job: not by HeudiConv.
+        "-b",
+        "notop",
+        "--minmeta",  # not the whole DICOM header in each sidecar
+        # The console's restart in the middle of a session makes a second StudyInstanceUID.
+        "-g",
+        "all",
+        # HeudiConv reuses its notes on a session even when files were added: new ones for each attempt, and
+        # not in the dataset.
+        "-o",
+        f"{work}/heudiconv-{request.token}",
+        "-a",
+        mounts.seen(OUT_TARGET, request.output_dir),
     )
 
 

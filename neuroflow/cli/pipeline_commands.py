@@ -100,14 +100,14 @@ def render(app: AppContext, what: str, subject: str | None, sessions: tuple[str,
     import shlex
 
     from neuroflow.errors import UsageError
-    from neuroflow.orchestrator.launch import Launcher
+    from neuroflow.orchestrator.attempt_job import JobBuilder
     from neuroflow.orchestrator.preview import preview
 
     services = app.services()
     if what.isascii() and what.isdigit():
         if subject or sessions:
             raise UsageError(f"run {what} has its subject and session already; leave --subject and --session out")
-        job = Launcher(services).prepare(services.state.get_run(int(what)), token="nf-render")  # noqa: S106
+        job = JobBuilder(services).build(services.state.get_run(int(what)), token="nf-render")  # noqa: S106
     else:
         services.registry.get(what)
         if subject is None:

@@ -38,7 +38,6 @@ if ! type module >/dev/null 2>&1; then
   done
 fi
 type module >/dev/null 2>&1 || exit 0
-printf 'has-modules\n'
 for name in apptainer singularity; do
   module -t avail "$name" 2>&1 | sed 's/^/module\t/'
 done
@@ -87,7 +86,6 @@ class MachineFacts:
     """What was found on the machine."""
 
     programs: Mapping[str, Program] = field(default_factory=dict)
-    has_modules: bool = False
     modules: tuple[str, ...] = ()  # of container runtimes, newest first
     variables: Mapping[str, str] = field(default_factory=dict)
     templateflow: tuple[TemplateFlow, ...] = ()
@@ -123,7 +121,6 @@ def parse_machine(text: str, *, own_variables: Mapping[str, str]) -> MachineFact
     memory_kb = _number(rows, "memory")
     return MachineFacts(
         programs=programs,
-        has_modules=["has-modules"] in rows,
         modules=parse_modules("\n".join(row[1] for row in rows if row[0] == "module" and len(row) == 2)),
         variables={**variables, **own_variables},
         templateflow=tuple(TemplateFlow(folder, int(real), int(empty)) for folder, real, empty in flows),

@@ -12,13 +12,11 @@ from neuroflow.errors import NotFoundError
 _STARTABLE = f"('{SessionStatus.READY}', '{SessionStatus.SETTLING}')"
 _LEFT_OUT = f"('{SessionStatus.EXCLUDED}', '{SessionStatus.INVALID}')"
 _IDS_AT_ONCE = 500
-_NO_RUN = (
-    "NOT EXISTS (SELECT 1 FROM pipeline_runs r WHERE r.pipeline = ? AND r.scope = {} "
-    "AND NOT (r.status = 'cancelled' AND r.superseded))"
-)
+_COUNTS = "NOT (r.status = 'cancelled' AND r.superseded)"  # not RunRecord.was_withdrawn, in SQL
+_NO_RUN = f"NOT EXISTS (SELECT 1 FROM pipeline_runs r WHERE r.pipeline = ? AND r.scope = {{}} AND {_COUNTS})"
 _SESSION_SCOPE = "'sub-' || s.label || '/ses-' || e.label"
 _SUBJECT_SCOPE = "'sub-' || s.label"
-_CURRENT = "r.is_newest AND NOT (r.status = 'cancelled' AND r.superseded)"
+_CURRENT = f"r.is_newest AND {_COUNTS}"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from neuroflow.core.audit import Audit, write_audits
-from neuroflow.core.selection import is_newest, was_withdrawn
-from neuroflow.core.store import DEFAULT_ACTOR, Store
+from neuroflow.core.selection import is_newest
+from neuroflow.core.store import DEFAULT_ACTOR, Store, was_withdrawn
 from neuroflow.domain import ENDED_RUN_STATUSES, RerunRequest, RunStatus, Stage
 from neuroflow.errors import NotFoundError
 from neuroflow.models import RunRow, SessionRow

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, not_, select
+from sqlalchemy import ColumnElement, Select, exists, not_, select
 from sqlalchemy.orm import aliased
 
 from neuroflow.core import records
 from neuroflow.core.snapshot import read_snapshot
-from neuroflow.core.store import Store, in_chunks
-from neuroflow.domain import RunFilter, RunRecord, RunStatus, SessionRecord, Snapshot, SubjectRecord
+from neuroflow.core.store import Store, in_chunks, was_withdrawn
+from neuroflow.domain import RunFilter, RunRecord, SessionRecord, Snapshot, SubjectRecord
 from neuroflow.models import RunRow, SessionRow, SubjectRow
 
 # Of more subjects than these, everything is read at once: that is faster than so many questions.
@@ -101,11 +101,6 @@ def is_newest() -> ColumnElement[bool]:
         not_(was_withdrawn(later)),
     )
     return ~exists(newer.correlate(RunRow))
-
-
-def was_withdrawn(row: Any) -> ColumnElement[bool]:
-    """Return RunRecord.was_withdrawn, in SQL."""
-    return and_(row.status == RunStatus.CANCELLED, row.superseded)
 
 
 def _conditions(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:

@@ -35,12 +35,6 @@ class SeenAttempt:
 class SightingState(Store):
     """Write down what witnesses see of open attempts."""
 
-    def record_sighting(
-        self, attempt_id: int, *, word: str, reason: str, running: bool, seen: bool, host: str = ""
-    ) -> None:
-        """Store what one poll saw of an attempt that goes on."""
-        self.record_sightings([SeenAttempt(attempt_id, word, reason, running, seen, host)])
-
     def record_sightings(self, sightings: Sequence[SeenAttempt]) -> None:
         """Store what one poll saw of many attempts; ended attempts are left alone.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import and_, func, not_, select
+from sqlalchemy import func, not_, select
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
-from neuroflow.core.store import run_is_open
-from neuroflow.domain import ENDED_RUN_STATUSES, RunRecord, RunStatus, SessionRecord, Snapshot
+from neuroflow.core.store import run_is_open, was_withdrawn
+from neuroflow.domain import ENDED_RUN_STATUSES, RunRecord, SessionRecord, Snapshot
 from neuroflow.models import RunRow, SessionRow
 
 
@@ -20,10 +20,9 @@ def read_snapshot(session: Session, now: datetime, *, subject_ids: Collection[in
     Args:
         subject_ids: of these subjects only, as many as one statement takes; None: of all.
     """
-    withdrawn = and_(RunRow.status == RunStatus.CANCELLED, RunRow.superseded)  # RunRecord.was_withdrawn, in SQL
     newest_ended = (
         select(func.max(RunRow.id))
-        .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(withdrawn))
+        .where(RunRow.status.in_(ENDED_RUN_STATUSES), not_(was_withdrawn(RunRow)))
         .group_by(RunRow.pipeline, RunRow.scope)
     )
     of_sessions = records.sessions(with_series=False)

@@ -9,13 +9,13 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Table, bindparam
+from sqlalchemy import ColumnElement, CursorResult, Table, and_, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from neuroflow.core.database import Database
 from neuroflow.core.schema import lock_for_transaction
-from neuroflow.domain import ENDED_RUN_STATUSES, OPEN_ATTEMPT_STATUSES, AttemptStatus
+from neuroflow.domain import ENDED_RUN_STATUSES, OPEN_ATTEMPT_STATUSES, AttemptStatus, RunStatus
 from neuroflow.models import AttemptRow, Base, RunRow
 
 V = TypeVar("V")
@@ -68,6 +68,11 @@ def alone(session: Session, name: str) -> None:
 def run_is_open() -> ColumnElement[bool]:
     """Return the condition of an open run, spelled as in the partial index, so that the index serves it."""
     return _not_in(RunRow.status, ENDED_RUN_STATUSES)
+
+
+def was_withdrawn(row: Any) -> ColumnElement[bool]:
+    """Return RunRecord.was_withdrawn, in SQL."""
+    return and_(row.status == RunStatus.CANCELLED, row.superseded)
 
 
 def attempt_is_open() -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,7 +34,6 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from neuroflow.discovery.listing import list_files
 from neuroflow.errors import DiscoveryError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -145,14 +144,6 @@ def check_keyword(keyword: str) -> None:
             f"'{keyword}' is no DICOM keyword",
             hint="set discovery.dicom_subject_field and dicom_session_field to keywords such as PatientID or StudyDate",
         )
-
-
-def image_files(folder: Path, ignore: Iterable[str], *, root: Path | None = None) -> Iterator[Path]:
-    """Yield the image-storage files below `folder`, in order; the links that stay within `root` are followed."""
-    for item in list_files(folder, root=root or folder, ignore=ignore).files:
-        header = read_header(folder / item.relative)
-        if isinstance(header, Header) and header.is_image:
-            yield folder / item.relative
 
 
 @contextmanager

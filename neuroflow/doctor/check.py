@@ -179,7 +179,6 @@ class Check:
     kinds: tuple[Kind, ...]  # the only ones that it may report
     needs: tuple[str, ...] = ("configuration",)  # checks that must have found no error
     applies: Callable[[Context], str] = always  # why it does not apply; empty when it does
-    on_login: bool = True
     on_node: bool = False  # part of --node as well
     quick: bool = False  # part of the look before the first submission
     seconds: float = 60.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuroflow.export.columns import Column
-from neuroflow.orchestrator.scheduler import Kind, SessionResult
+from neuroflow.orchestrator.standing import Kind, SessionResult
 
 # Nipoppy's own tracker knows only whether the expected files are there: SUCCESS or FAIL. Results that will be replaced
 # are no success: Nipoppy would go on to extract from them.

@@ -20,7 +20,7 @@ from neuroflow.domain import SessionStatus
 from neuroflow.errors import AdapterError
 from neuroflow.export.region_choice import RegionChoice, statistics_of
 from neuroflow.export.region_report import Layout, RegionReport
-from neuroflow.orchestrator.scheduler import Kind, SessionResult
+from neuroflow.orchestrator.standing import Kind, SessionResult
 
 PIPELINE = "qsiparc"
 

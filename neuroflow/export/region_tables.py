@@ -15,8 +15,6 @@ from neuroflow.export.region_wide import WideTable
 from neuroflow.export.row_tables import results_of
 from neuroflow.orchestrator.services import Services
 
-LAYOUTS = ("long", "wide")
-
 
 @dataclass(frozen=True)
 class RegionTables:

@@ -15,8 +15,9 @@ from neuroflow.export.nipoppy import NIPOPPY, UNREADABLE_LABELS, PipelineState
 from neuroflow.export.run_tables import ATTEMPTS, RUNS
 from neuroflow.export.session_table import SessionLine, session_columns
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.orchestrator.scheduler import SessionResult, session_results
+from neuroflow.orchestrator.scheduler import session_results
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.standing import SessionResult
 
 # Nipoppy tracks conversion to BIDS in another file.
 _NOT_PROCESSING = "bids_conversion"

@@ -8,7 +8,7 @@ from functools import partial
 
 from neuroflow.domain import SessionRecord, SessionStatus
 from neuroflow.export.columns import Column, Value
-from neuroflow.orchestrator.scheduler import Kind, SessionResult
+from neuroflow.orchestrator.standing import Kind, SessionResult
 
 SESSION_STATUSES: dict[str, str] = {
     SessionStatus.SETTLING: "Its files still arrive, or have not been quiet for long enough",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, OPEN_RUN_STATUSES, AttemptRecord, AttemptStatus, RunRecord
-from neuroflow.errors import ClusterError, NeuroflowError, UsageError
+from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, OPEN_RUN_STATUSES, AttemptRecord, AttemptStatus
+from neuroflow.errors import NeuroflowError
 from neuroflow.orchestrator.services import Services
 from neuroflow.sharing import owner_of
 
@@ -24,25 +24,6 @@ class Cancelled:
 
     run_ids: tuple[int, ...]
     errors: tuple[str, ...] = ()
-
-
-def cancel_run(services: Services, run_id: int, *, reason: str, actor: str) -> RunRecord:
-    """Cancel a run and its job.
-
-    Raises:
-        UsageError: when the run has ended already.
-        ClusterError: when the job could not be cancelled; the run stays open.
-    """
-    run = services.state.get_run(run_id)
-    if run.status not in OPEN_RUN_STATUSES:
-        raise UsageError(
-            f"run {run_id} ({run.pipeline} of {run.scope}) is {run.status} already",
-            hint=f"`neuroflow runs show {run_id}` tells why; `neuroflow runs retry {run_id}` runs it again",
-        )
-    cancelled = cancel_runs(services, [run_id], reason=reason, actor=actor)
-    if cancelled.errors:
-        raise ClusterError("; ".join(cancelled.errors))
-    return services.state.get_run(run_id)
 
 
 def cancel_runs(services: Services, run_ids: Collection[int], *, reason: str, actor: str) -> Cancelled:

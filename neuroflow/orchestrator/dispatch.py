@@ -11,8 +11,8 @@ from neuroflow.config.sections import Celery
 from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, OPEN_RUN_STATUSES, RunRecord, RunStatus, Snapshot
 from neuroflow.domain.overview import WaitKind
 from neuroflow.orchestrator.admission import Admission
+from neuroflow.orchestrator.plan import WITHDRAWABLE, Wait
 from neuroflow.orchestrator.registry import Pipeline, Registry
-from neuroflow.orchestrator.scheduler import WITHDRAWABLE, Wait
 
 # A hint that got lost with Redis is sent again after this long; a second hint costs nothing.
 HINT_LIFETIME = timedelta(seconds=Celery().hint_lifetime)

@@ -1,35 +1,22 @@
-"""Turn a run into an attempt: claim it, build its container command, hand it to its cluster."""
+"""Turn a run into an attempt: claim it, and hand its job to its cluster."""
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 
 import structlog
 
-from neuroflow.adapters import build_run
-from neuroflow.adapters.base import RunRequest
-from neuroflow.adapters.runtimes import command_line
-from neuroflow.adapters.runtimes.voxelops import check_available
-from neuroflow.adapters.versions import tool_version
-from neuroflow.adapters.voxelops import VOXELOPS
 from neuroflow.cluster.base import JobRequest
-from neuroflow.cluster.quarantine import OUTPUT_PREFIX
-from neuroflow.config.partitions import containers_in
 from neuroflow.domain import (
     AttemptRecord,
     FailureClass,
     ImageRecord,
-    Level,
-    Resources,
     RetryDecision,
     RunRecord,
     RunStatus,
 )
-from neuroflow.domain.priority import nice_of
 from neuroflow.errors import (
     AdapterError,
     BadInputError,
@@ -38,16 +25,15 @@ from neuroflow.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
+from neuroflow.orchestrator.attempt_job import JobBuilder, new_token
 from neuroflow.orchestrator.images import ImageBusy, check_pin, see
 from neuroflow.orchestrator.journal import journal_of, keep_copy
-from neuroflow.orchestrator.nodes import excluded_nodes
 from neuroflow.orchestrator.place import Place
-from neuroflow.orchestrator.placement import Places, clipped
-from neuroflow.orchestrator.provenance import describe_attempt, upstream_ids
+from neuroflow.orchestrator.provenance import describe_attempt
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.signature import sign_run
-from neuroflow.orchestrator.site import places, shorten
+from neuroflow.orchestrator.site import shorten
 
 log = structlog.get_logger(__name__)
 
@@ -66,27 +52,19 @@ class LaunchResult:
 
 
 @dataclass(frozen=True)
-class Covered:
-    """What a run covers: its sessions' labels, and the DICOM folder of the one of a conversion."""
-
-    sessions: tuple[str, ...]
-    source_path: str | None
-
-
-@dataclass(frozen=True)
 class Launcher:
     """Start runs; safe to call twice, late, or by two workers at once.
 
-    What is known of the site is read once: make a new one for each batch.
+    What is known of the site, and of the images, is read once: make a new one for each batch.
     """
 
     services: Services
-    known_places: Places | None = None
+    # The pipelines whose image was found to be the one that they name.
+    _checked: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @cached_property
-    def places(self) -> Places:
-        """Return where jobs can go."""
-        return self.known_places or places(self.services)
+    def _jobs(self) -> JobBuilder:
+        return JobBuilder(self.services)
 
     def launch(self, run_id: int) -> LaunchResult:
         """Take a run from pending to submitted, or find that another worker has."""
@@ -122,10 +100,10 @@ class Launcher:
         if held is not None:
             return LaunchResult(run.id, run.status, False, f"{run.pipeline} is held: {held}")
         pipeline = self.services.registry.get(run.pipeline)
-        run = shorten(self.services, run, pipeline, where=self.places)
+        run = shorten(self.services, run, pipeline, where=self._jobs.places)
         try:
-            check_pin(self.services, pipeline)
-            return self.prepare(run, token=new_token(run))
+            self._check_image(pipeline)
+            return self._jobs.build(run, token=new_token(run))
         except ImageBusy as busy:
             return LaunchResult(run.id, run.status, False, str(busy))
         except (AdapterError, PlacementError) as error:
@@ -133,93 +111,15 @@ class Launcher:
                 return LaunchResult(run.id, run.status, False, str(error))
             return self._refuse(run, error)
 
+    def _check_image(self, pipeline: Pipeline) -> None:
+        if pipeline.name not in self._checked:
+            check_pin(self.services, pipeline)
+            self._checked.add(pipeline.name)
+
     def not_claimed(self, run_id: int) -> LaunchResult:
         """Return the result for a run that another worker was faster to take, or that may not start yet."""
         now = self.services.state.get_run(run_id)
         return LaunchResult(run_id, now.status, False, "not claimed: taken by another worker, not due, or at the limit")
-
-    def prepare(self, run: RunRecord, *, token: str, covered: Covered | None = None) -> JobRequest:
-        """Build the job of a run's next attempt, without writing anything.
-
-        Args:
-            run: one that need not exist where `covered` is given.
-            token: the attempt's.
-            covered: what the run covers; read from the database where it is left out.
-
-        Raises:
-            AdapterError: when the configuration or the inputs don't allow it.
-            PlacementError: when no partition takes it.
-        """
-        pipeline = self.services.registry.get(run.pipeline)
-        request = self._request(run, pipeline, token, covered or self._covered(run))
-        if pipeline.where == VOXELOPS:
-            check_available(request.containers.voxelops_python, needs_docker=pipeline.name != "qsiparc")
-        container = build_run(request)
-        return JobRequest(
-            token=token,
-            folder=str(request.attempt_folder),
-            pipeline=pipeline.name,
-            scope=run.scope,
-            resources=request.resources,
-            exclude_nodes=self._excluded(run, pipeline, request.resources),
-            command=command_line(container, scratch="@SCRATCH@"),
-            run=container,
-            settings=pipeline.settings,
-            nice=nice_of(run.priority),
-        )
-
-    def _excluded(self, run: RunRecord, pipeline: Pipeline, resources: Resources) -> tuple[str, ...]:
-        where = self.services.where(pipeline)
-        nodes = self.places.nodes(pipeline, resources) if where == "slurm" else None
-        return excluded_nodes(self.services, run.id, where=where, nodes=nodes)
-
-    def _resources(self, run: RunRecord, pipeline: Pipeline) -> Resources:
-        asked = run.resources or pipeline.resources
-        if self.services.where(pipeline) != "slurm":
-            return clipped(asked, self.services.config.cluster.limits)
-        return self.places.placed(pipeline, asked)
-
-    def _covered(self, run: RunRecord) -> Covered:
-        session = self.services.state.get_session(run.session_id) if run.session_id is not None else None
-        return Covered(self._sessions(run), session.path if session else None)
-
-    def _request(self, run: RunRecord, pipeline: Pipeline, token: str, covered: Covered) -> RunRequest:
-        config = self.services.config
-        place = Place.of(config, where=self.services.where(pipeline))
-        settings = pipeline.settings
-        slug = run.scope.replace("/", "_")
-        run_folder = Path(place.name(config.paths.work_root)) / pipeline.name / slug / f"run-{run.id}"
-        resources = self._resources(run, pipeline)
-        return RunRequest(
-            run_id=run.id,
-            token=token,
-            pipeline=pipeline.name,
-            subject=run.subject,
-            session=run.session,
-            sessions=covered.sessions,
-            source_path=place.name(covered.source_path) if covered.source_path else None,
-            resources=resources,
-            settings=settings,
-            image=settings.image,
-            version=tool_version(pipeline.name, image=settings.image, version=settings.version),
-            runtime=VOXELOPS if pipeline.where == VOXELOPS else settings.runtime or config.containers.runtime,
-            paths=place.paths(),
-            containers=containers_in(config.containers, config.cluster, partition=resources.partition),
-            work_dir=str(run_folder / "work"),
-            output_dir=str(run_folder / f"{OUTPUT_PREFIX}{token}"),
-            attempt_folder=place.attempt_folder(token),
-            python=place.python,
-            is_remote=place.is_remote,
-            ignore=config.discovery.ignore,
-        )
-
-    def _sessions(self, run: RunRecord) -> tuple[str, ...]:
-        """Return the labels of the sessions that a run covers: those whose runs its inputs key names."""
-        if run.level is Level.SESSION:
-            return (run.session,) if run.session else ()
-        ids = upstream_ids(run, depends_on=self.services.registry.get(run.pipeline).depends_on)
-        sources = [self.services.state.get_run(run_id) for run_id in ids]
-        return tuple(sorted(source.session for source in sources if source.session is not None))
 
     def _submit(self, run: RunRecord, attempt: AttemptRecord, job: JobRequest) -> LaunchResult:
         try:
@@ -311,8 +211,3 @@ def with_image(job: JobRequest, image: ImageRecord | None) -> JobRequest:
     if image is None:
         return job
     return replace(job, run=replace(job.run, image_id=image.identity, image_digest=image.digest))
-
-
-def new_token(run: RunRecord) -> str:
-    """Return a new attempt's unique name; it is a job name and a folder name."""
-    return f"nf-{run.pipeline}-{run.id}-{secrets.token_hex(6)}"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from neuroflow.domain import OPEN_RUN_STATUSES, RunRecord
 from neuroflow.orchestrator.keys import OUT_OF_DATE_KEY
-from neuroflow.orchestrator.scheduler import OutOfDate, plan_runs
+from neuroflow.orchestrator.plan import OutOfDate
+from neuroflow.orchestrator.scheduler import plan_runs
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services

@@ -9,7 +9,7 @@ from datetime import datetime
 from neuroflow.cluster.base import JobRequest
 from neuroflow.domain import Level, RunRecord, RunStatus, SessionRecord
 from neuroflow.errors import UsageError
-from neuroflow.orchestrator.launch import Covered, Launcher
+from neuroflow.orchestrator.attempt_job import Covered, JobBuilder
 from neuroflow.orchestrator.placement import Places
 from neuroflow.orchestrator.registry import Pipeline
 from neuroflow.orchestrator.services import Services
@@ -51,8 +51,8 @@ def preview(services: Services, name: str, *, subject: str, sessions: Sequence[s
         notes.append(f"not in the database: subject {subject}, session {', '.join(unknown)}")
     run = _made_up(pipeline, subject, labels, now=services.clock())
     covered = Covered(sessions=labels, source_path=_source(services, subject, labels[0], known))
-    launcher = Launcher(services, known_places=places_now(services))
-    return Preview(launcher.prepare(run, token=_token(name), covered=covered), tuple(notes))
+    builder = JobBuilder(services, known_places=places_now(services))
+    return Preview(builder.build(run, token=_token(name), covered=covered), tuple(notes))
 
 
 def _token(name: str) -> str:

@@ -12,14 +12,15 @@ import structlog
 
 from neuroflow.discovery.lost import lost_folders
 from neuroflow.discovery.scanner import SessionScanner
-from neuroflow.domain import RunRecord, RunStatus, ScanOutcome
+from neuroflow.domain import RunProposal, RunRecord, RunStatus, ScanOutcome
 from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.keys import SCAN_KEY
 from neuroflow.orchestrator.launch import Launcher, LaunchResult
 from neuroflow.orchestrator.launch_array import ArrayLauncher
 from neuroflow.orchestrator.out_of_date import look_for_out_of_date, remember_out_of_date, still_out_of_date
+from neuroflow.orchestrator.plan import Plan, Wait
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.orchestrator.scheduler import Plan, Wait, plan_runs
+from neuroflow.orchestrator.scheduler import plan_runs
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import admission, array_size, ask_first
 from neuroflow.orchestrator.waits import remember_waits
@@ -123,12 +124,7 @@ def advance(
     whole = plan_runs(services.state.snapshot(), services.registry)
     plan = _only(whole, only, services)
     withdrawn = tuple(item.run_id for item in plan.withdrawals if _withdraw(services, item.run_id, item.reason))
-    opened = []
-    for proposal in plan.proposals:
-        run = services.state.open_run(proposal, workflow_run_id=workflow_run_id)
-        if run is not None:
-            opened.append(run.id)
-            log.info("run.opened", run_id=run.id, pipeline=run.pipeline, scope=run.scope, reason=proposal.reason)
+    opened = _open(services, plan.proposals, workflow_run_id=workflow_run_id)
     snapshot = services.state.snapshot()
     ask_first(services)
     choice = choose_dispatch(
@@ -142,9 +138,27 @@ def advance(
     remember_out_of_date(services, still_out_of_date(whole.out_of_date, snapshot.runs))
     runs = {run.id: run for run in snapshot.runs}
     chosen = [runs[run_id] for run_id in choice.run_ids if only is None or runs[run_id].pipeline == only]
+    dispatched, errors = _send(services, dispatcher, chosen, stopped=stopped)
+    return AdvanceReport(opened, withdrawn, dispatched, (*plan.waits, *choice.waits), errors)
+
+
+def _open(services: Services, proposals: Sequence[RunProposal], *, workflow_run_id: int | None) -> tuple[int, ...]:
+    """Open the runs that are proposed, but for those that another worker has opened; return their ids."""
+    opened = []
+    for proposal in proposals:
+        run = services.state.open_run(proposal, workflow_run_id=workflow_run_id)
+        if run is not None:
+            opened.append(run.id)
+            log.info("run.opened", run_id=run.id, pipeline=run.pipeline, scope=run.scope, reason=proposal.reason)
+    return tuple(opened)
+
+
+def _send(
+    services: Services, dispatcher: Dispatcher, runs: Sequence[RunRecord], *, stopped: Callable[[], bool]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Dispatch runs in batches; return the ids of those that were, and why the next ones were not."""
     dispatched: list[int] = []
-    errors: list[str] = []
-    for batch in batches(chosen, services):
+    for batch in batches(runs, services):
         if stopped():
             break
         _find_lost_hints(services, batch)
@@ -152,10 +166,10 @@ def advance(
         try:
             dispatcher.send(batch, services.registry.get(batch[0].pipeline))
         except OSError as error:
-            errors.append(f"run {', '.join(map(str, ids))} could not be queued: {error}")
-            break  # the broker is away; the others would only wait for the same time limit
+            # The broker is away; the others would only wait for the same time limit.
+            return tuple(dispatched), (f"run {', '.join(map(str, ids))} could not be queued: {error}",)
         dispatched += ids
-    return AdvanceReport(tuple(opened), withdrawn, tuple(dispatched), (*plan.waits, *choice.waits), tuple(errors))
+    return tuple(dispatched), ()
 
 
 def batches(runs: Sequence[RunRecord], services: Services) -> Iterator[list[RunRecord]]:

@@ -13,7 +13,7 @@ from neuroflow.domain.overview import WaitGroup, WaitKind
 from neuroflow.orchestrator.keys import WAITS_KEY
 
 if TYPE_CHECKING:
-    from neuroflow.orchestrator.scheduler import Wait
+    from neuroflow.orchestrator.plan import Wait
     from neuroflow.orchestrator.services import Services
 
 _EXAMPLES = 3

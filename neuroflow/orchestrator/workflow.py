@@ -10,9 +10,9 @@ import structlog
 
 from neuroflow.domain import OPEN_RUN_STATUSES, RunStatus, Stage, WorkflowStatus
 from neuroflow.errors import NeuroflowError
+from neuroflow.orchestrator.plan import Plan
 from neuroflow.orchestrator.record import Ended
 from neuroflow.orchestrator.rounds import poll_round
-from neuroflow.orchestrator.scheduler import Plan
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import AdvanceReport, Dispatcher, advance, discover, preview
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from neuroflow.domain import Level, RunStatus, SessionStatus
 from neuroflow.domain.history import History, RunFact, SessionFact
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.orchestrator.standing import Kind
 from neuroflow.report.judgement import NO_JUDGEMENT, Judgement, Verdict
 from neuroflow.report.states import OF_SESSIONS, CellState, state_of
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neuroflow.core.pages import RowFilter
 from neuroflow.export.row_tables import results_of
-from neuroflow.orchestrator.scheduler import Kind, SessionResult
+from neuroflow.orchestrator.standing import Kind, SessionResult
 
 if TYPE_CHECKING:
     from neuroflow.orchestrator.services import Services

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from neuroflow.domain import OPEN_RUN_STATUSES, RunStatus, SessionStatus
 from neuroflow.domain.history import RunFact, SessionFact
-from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.orchestrator.standing import Kind
 from neuroflow.report.judgement import Verdict
 
 

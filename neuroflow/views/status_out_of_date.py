@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from neuroflow.config import NeuroflowConfig
     from neuroflow.core.reading import Reader
     from neuroflow.domain.overview import RunFilter
+    from neuroflow.orchestrator.plan import OutOfDate
     from neuroflow.orchestrator.registry import Registry
-    from neuroflow.orchestrator.scheduler import OutOfDate
 
 # To plan for these takes no longer than the other questions.
 MOST_SUBJECTS = 200

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from neuroflow.domain import OPEN_RUN_STATUSES, Level, RunRecord, RunStatus, SessionRecord, SubjectRecord
-from neuroflow.orchestrator.scheduler import Place
 from neuroflow.orchestrator.services import Services
+from neuroflow.orchestrator.standing import Place
 from neuroflow.views.why_answer import PlaceAnswer, Why
 from neuroflow.views.why_facts import Facts, read_facts
 from neuroflow.views.why_life import life

@@ -21,9 +21,10 @@ from neuroflow.domain import (
 from neuroflow.errors import NeuroflowError
 from neuroflow.orchestrator.admission import Admission
 from neuroflow.orchestrator.keys import SLURM_BUDGET
-from neuroflow.orchestrator.scheduler import Place, Standing, standings
+from neuroflow.orchestrator.scheduler import standings
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.site import admission
+from neuroflow.orchestrator.standing import Place, Standing
 from neuroflow.views.why_answer import Life
 
 _AUDIT_ROWS = 100

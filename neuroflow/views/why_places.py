@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from neuroflow.domain import Level, RunRecord, RunStatus, SessionRecord, SessionStatus
 from neuroflow.orchestrator.registry import Pipeline
-from neuroflow.orchestrator.scheduler import Kind, Place, Standing, input_ids
+from neuroflow.orchestrator.standing import Kind, Place, Standing
+from neuroflow.orchestrator.wanted_inputs import input_ids
 from neuroflow.views.why_answer import Cause, Next, PlaceAnswer
 from neuroflow.views.why_ended import cancelled, completed, failed
 from neuroflow.views.why_facts import Facts

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from neuroflow.domain import RunRecord
-from neuroflow.orchestrator.scheduler import Place
+from neuroflow.orchestrator.standing import Place
 from neuroflow.views.why_answer import Cause, FailureAnswer, Next, PlaceAnswer
 from neuroflow.views.why_facts import Facts
 from neuroflow.views.why_words import moment, span

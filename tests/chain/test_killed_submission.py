@@ -23,7 +23,7 @@ from neuroflow.cluster import folders, submit, transport
 from neuroflow.cluster import slurm as slurm_module
 from neuroflow.core import attempts, claims
 from neuroflow.domain import OPEN_RUN_STATUSES, AttemptStatus, RunStatus
-from neuroflow.orchestrator import launch, launch_array
+from neuroflow.orchestrator import attempt_job, launch, launch_array
 from neuroflow.orchestrator.rounds import poll_round
 from neuroflow.orchestrator.services import Services
 from neuroflow.orchestrator.steps import InlineDispatcher, launch_all
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
 TRACED = frozenset(
     str(module.__file__)
-    for module in (attempts, claims, launch, launch_array, slurm_module, folders, submit, transport)
+    for module in (attempts, claims, attempt_job, launch, launch_array, slurm_module, folders, submit, transport)
 )
 SETTLE_SECONDS = 300.0
 

@@ -165,15 +165,15 @@ def test_a_sighting_tells_when_a_job_was_seen_and_that_it_runs(
 ) -> None:
     attempt = submit(state, run.id)
     clock.advance(minutes=1)
-    state.record_sighting(attempt.id, word="PENDING", reason="Priority", running=False, seen=True)
+    state.record_sightings([SeenAttempt(attempt.id, word="PENDING", reason="Priority", running=False, seen=True)])
     seen_at = clock.now
     clock.advance(minutes=1)
-    state.record_sighting(attempt.id, word="", reason="not reported", running=False, seen=False)
+    state.record_sightings([SeenAttempt(attempt.id, word="", reason="not reported", running=False, seen=False)])
     stored = state.get_attempt(attempt.id)
     assert (stored.last_seen_at, stored.job_reason, stored.status) == (seen_at, "not reported", AttemptStatus.SUBMITTED)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n7")
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n7")])
     clock.advance(minutes=1)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True)
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True)])
     stored = state.get_attempt(attempt.id)
     assert (stored.status, stored.host, stored.last_seen_at) == (AttemptStatus.RUNNING, "n7", clock.now)
     running = state.get_run(run.id)
@@ -184,7 +184,7 @@ def test_a_requeued_job_takes_its_attempt_and_run_back_to_submitted(
     state: StateManager, run: RunRecord, clock: FakeClock
 ) -> None:
     attempt = submit(state, run.id)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n7")
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n7")])
     requeued = SeenAttempt(attempt.id, "PENDING", "SLURM: PENDING (BeginTime)", False, True, requeued=True)
     clock.advance(minutes=1)
     for _ in range(2):
@@ -196,14 +196,14 @@ def test_a_requeued_job_takes_its_attempt_and_run_back_to_submitted(
     assert sorted(entry.entity for entry in moves) == ["attempt", "run"]
     assert {entry.reason for entry in moves} == {"the job was requeued and waits again; SLURM: PENDING (BeginTime)"}
     clock.advance(minutes=1)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n8")
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True, host="n8")])
     stored = state.get_attempt(attempt.id)
     assert (stored.status, stored.host, stored.started_at) == (AttemptStatus.RUNNING, "n8", clock.now)
 
 
 def test_a_requeue_that_is_seen_late_moves_no_run_that_has_ended(state: StateManager, run: RunRecord) -> None:
     attempt = submit(state, run.id)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True)
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True)])
     state.cancel_run(run.id, reason="not wanted", actor="a person")
     state.record_sightings([SeenAttempt(attempt.id, "PENDING", "again", False, True, requeued=True)])
     assert state.get_attempt(attempt.id).status is AttemptStatus.SUBMITTED

@@ -8,7 +8,7 @@ import pytest
 
 from neuroflow.core.database import Database
 from neuroflow.core.schema import revisions
-from neuroflow.core.state import StateManager
+from neuroflow.core.state import SeenAttempt, StateManager
 from neuroflow.domain import IN_FLIGHT_RUN_STATUSES, FoundSession, RunRecord, RunStatus, SessionRecord
 from tests.core.racers import claim_in_processes, race, upgrade_in_processes, write_across_a_fork
 from tests.support.states import FAILURE, GIVE_UP, SUCCESS, add_session, found, open_run, proposal, submit, try_claim
@@ -111,7 +111,7 @@ def test_a_claim_and_a_cancellation_do_not_lock_each_other_out(
     attempt = submit(state, run.id)
 
     def sight(worker: StateManager) -> bool:
-        worker.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True)
+        worker.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True)])
         return True
 
     def cancel(worker: StateManager) -> bool:

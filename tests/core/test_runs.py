@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from neuroflow.core.state import StateManager
+from neuroflow.core.state import SeenAttempt, StateManager
 from neuroflow.domain import (
     FailureClass,
     Level,
@@ -193,7 +193,7 @@ def test_stale_means_that_no_witness_knows_it(state: StateManager, session: Sess
     seen_attempt = submit(state, seen.id)
     submit(state, unseen.id)
     clock.advance(hours=47)
-    state.record_sighting(seen_attempt.id, word="PENDING", reason="Priority", running=False, seen=True)
+    state.record_sightings([SeenAttempt(seen_attempt.id, word="PENDING", reason="Priority", running=False, seen=True)])
     assert state.find_stale_runs(48) == []
     clock.advance(hours=2)
     assert [run.id for run in state.find_stale_runs(48)] == [unseen.id]
@@ -226,7 +226,7 @@ def test_the_audit_log_replays_to_the_present_status(
     run = open_run(state, session)
     state.move_run(run.id, expected={RunStatus.PENDING}, to=RunStatus.QUEUED, reason="hint sent")
     first = submit(state, run.id)
-    state.record_sighting(first.id, word="RUNNING", reason="", running=True, seen=True, host="n1")
+    state.record_sightings([SeenAttempt(first.id, word="RUNNING", reason="", running=True, seen=True, host="n1")])
     state.record_verdict(first.id, FAILURE, RETRY_AT_ONCE, None)
     state.record_submission_failed(claim(state, run.id).id, reason="queue full", decision=RETRY_AT_ONCE, failure=None)
     third = submit(state, run.id)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from neuroflow.core.state import StateManager
+from neuroflow.core.state import SeenAttempt, StateManager
 from neuroflow.domain import FailureClass, RunFilter, RunStatus, Scopes
 from neuroflow.errors import NotFoundError
 from tests.core.conftest import FakeClock
@@ -97,7 +97,7 @@ def test_many_sessions_are_taken_out_at_once_or_none(state: StateManager) -> Non
 def test_what_successful_attempts_took_is_told_by_pipeline(state: StateManager, clock: FakeClock) -> None:
     run = open_run(state, add_session(state))
     attempt = submit(state, run.id)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True)
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True)])
     clock.advance(hours=3)
     state.record_verdict(attempt.id, SUCCESS, None, None)
     spent = state.typical_use()["bids_conversion"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neuroflow.core import tallies as module
-from neuroflow.core.state import StateManager
+from neuroflow.core.state import SeenAttempt, StateManager
 from neuroflow.domain.tallies import AttemptTallies
 from tests.core.conftest import FakeClock
 from tests.support.states import FAILURE, GIVE_UP, SUCCESS, add_session, open_run, submit
@@ -24,7 +24,7 @@ def begin(state: StateManager, number: int, clock: FakeClock) -> int:
     """Submit an attempt of a session of its own, and see it run after ten minutes; return its id."""
     attempt = submit(state, open_run(state, add_session(state, f"{number:03}", "a")).id, job_id=str(number))
     clock.advance(minutes=10)
-    state.record_sighting(attempt.id, word="RUNNING", reason="", running=True, seen=True)
+    state.record_sightings([SeenAttempt(attempt.id, word="RUNNING", reason="", running=True, seen=True)])
     return attempt.id
 
 

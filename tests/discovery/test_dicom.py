@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import EnhancedMRImageStorage, RawDataStorage
 
-from neuroflow.discovery.dicom import Header, Refusal, Trouble, check_keyword, image_files, is_image_class, read_header
+from neuroflow.discovery.dicom import Header, Refusal, Trouble, check_keyword, is_image_class, read_header
 from neuroflow.errors import DiscoveryError
 from tests.discovery.dicom_files import write_dicom
 
@@ -156,12 +156,10 @@ def test_image_classes_are_told_from_others(uid: str, is_image: bool) -> None:
     assert is_image_class(uid) is is_image
 
 
-def test_image_files_leaves_out_what_is_no_image(tmp_path: Path) -> None:
-    image = write_dicom(tmp_path / "a" / "IM")
-    write_dicom(tmp_path / "a" / "RAW", sop_class=RawDataStorage)
-    write_dicom(tmp_path / "a" / ".hidden")
-    (tmp_path / "notes.txt").write_text("x")
-    assert list(image_files(tmp_path, (".*",))) == [image]
+def test_a_header_tells_an_image_from_raw_data(tmp_path: Path) -> None:
+    written = [write_dicom(tmp_path / "IM"), write_dicom(tmp_path / "RAW", sop_class=RawDataStorage)]
+    headers = [read_header(path) for path in written]
+    assert [isinstance(header, Header) and header.is_image for header in headers] == [True, False]
 
 
 def test_a_name_that_is_no_keyword_is_refused() -> None:

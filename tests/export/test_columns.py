@@ -13,7 +13,7 @@ from neuroflow.domain import AttemptStatus, FailureClass, RunStatus, SessionStat
 from neuroflow.export.columns import MISSING, Column, cell, dictionary, text
 from neuroflow.export.run_tables import ATTEMPT_STATUSES, ATTEMPTS, FAILURES, RUN_STATUSES, RUNS
 from neuroflow.export.session_table import SESSION_STATUSES, STANDINGS, session_columns
-from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.orchestrator.standing import Kind
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 900_000, tzinfo=UTC)
 

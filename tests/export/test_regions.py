@@ -16,7 +16,7 @@ from neuroflow.export.region_choice import RegionChoice, statistic_unit
 from neuroflow.export.region_long import long_entries, long_lines, number
 from neuroflow.export.region_reading import RegionReader
 from neuroflow.export.region_wide import WideTable
-from neuroflow.orchestrator.scheduler import Kind, SessionResult
+from neuroflow.orchestrator.standing import Kind, SessionResult
 from tests.export.cohort import REGIONS, write_tables
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -17,8 +17,8 @@ from neuroflow.domain import (
     SessionStatus,
     Snapshot,
 )
+from neuroflow.orchestrator.plan import Plan
 from neuroflow.orchestrator.registry import get_registry
-from neuroflow.orchestrator.scheduler import Plan
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RESOURCES = Resources(cpus=2, memory_mb=4_000, time_minutes=60, gpus=1)

@@ -136,6 +136,17 @@ def test_a_pinned_image_that_fits_runs(tmp_path: Path, image: Path) -> None:
         assert launch(services).launched
 
 
+def test_a_pinned_image_is_compared_once_for_all_runs_of_an_array(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted: list[int] = []
+    with services_with(tmp_path / "site", image, image_digest=sha256_of(image)) as services:
+        monkeypatch.setattr(services.state, "accept_image", accepted.append)
+        results = ArrayLauncher(services).launch([waiting(services, label).id for label in "abc"])
+    assert [result.launched for result in results] == [True] * 3
+    assert len(accepted) == 1
+
+
 def test_another_image_than_the_pinned_one_starts_no_run_and_holds_the_pipeline(tmp_path: Path, image: Path) -> None:
     with services_with(tmp_path / "site", image, image_digest=sha256_of(image)) as services:
         launch(services, "a")

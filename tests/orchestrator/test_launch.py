@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.attempt_job import JobBuilder
 from tests.chain.site import Site
 from tests.support.states import add_session, open_run
 
@@ -19,7 +19,7 @@ def before(root: Path, changes: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     """Return the commands that come before a conversion, at a site with these settings."""
     services = Site(root, changes).services()
     run = open_run(services.state, add_session(services.state))
-    job = Launcher(services).prepare(run, token="t")
+    job = JobBuilder(services).build(run, token="t")
     services.database.close()
     return job.run.before
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from neuroflow.domain import FailureClass, NodeFailure, RetryDecision, RunStatus, Verdict, VerdictKind
-from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.attempt_job import JobBuilder
 from neuroflow.orchestrator.nodes import MOST_NODES, nodes_to_avoid
 from neuroflow.orchestrator.services import Services
 from tests.chain.site import Site
@@ -59,7 +59,7 @@ class Runs:
         assert self.services.state.record_verdict(made.id, verdict, decision, None)
 
     def excluded(self, run_id: int) -> tuple[str, ...]:
-        return Launcher(self.services).prepare(self.services.state.get_run(run_id), token="t").exclude_nodes
+        return JobBuilder(self.services).build(self.services.state.get_run(run_id), token="t").exclude_nodes
 
 
 @pytest.fixture

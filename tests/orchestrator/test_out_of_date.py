@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from neuroflow.domain import RunRecord, RunStatus, SessionRecord, SessionStatus
 from neuroflow.orchestrator.out_of_date import OutOfDateCount, count_out_of_date, counts_of, still_out_of_date
+from neuroflow.orchestrator.plan import OutOfDate
 from neuroflow.orchestrator.registry import get_registry
-from neuroflow.orchestrator.scheduler import OutOfDate, plan_runs
+from neuroflow.orchestrator.scheduler import plan_runs
 from tests.orchestrator.builders import converted, run, session, snapshot
 
 A = session(1, label="a")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from neuroflow.cluster.base import JobRequest
-from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.attempt_job import JobBuilder
 from neuroflow.orchestrator.place import Place
 from tests.chain.site import Site
 from tests.support.states import add_session, open_run
@@ -35,7 +35,7 @@ def prepared(root: Path, changes: dict[str, Any]) -> tuple[Place, JobRequest]:
     site = Site(root / "site", changes)
     services = site.services()
     run = open_run(services.state, add_session(services.state))
-    job = Launcher(services).prepare(run, token="t")
+    job = JobBuilder(services).build(run, token="t")
     services.database.close()
     return Place.of(site.config(), where="slurm"), job
 

@@ -13,6 +13,7 @@ from neuroflow.cluster import site_limits_json
 from neuroflow.cluster.base import JobRequest
 from neuroflow.cluster.submit import script_text
 from neuroflow.domain import FailureClass, PartitionLimits, Resources, RetryDecision, RunStatus, SiteLimits
+from neuroflow.orchestrator.attempt_job import JobBuilder
 from neuroflow.orchestrator.dispatch import choose_dispatch
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.launch_array import ArrayLauncher
@@ -102,15 +103,15 @@ def test_the_attempt_says_where_it_went_and_the_job_has_what_holds_there(service
     assert (job.run.environment["A"], job.run.runtime_args) == ("short", ("--x",))
 
 
-def test_the_site_is_read_once_for_a_batch_and_a_group_of_one_is_prepared_once(
+def test_the_site_is_read_once_for_a_batch_and_the_job_of_a_group_of_one_is_built_once(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    prepared: list[int] = []
-    get_value, prepare = services.state.get_value, Launcher.prepare
+    built: list[int] = []
+    get_value, build = services.state.get_value, JobBuilder.build
     monkeypatch.setattr(services.state, "get_value", lambda key: (read.append(key), get_value(key))[1])
     monkeypatch.setattr(
-        Launcher, "prepare", lambda self, run, **named: (prepared.append(run.id), prepare(self, run, **named))[1]
+        JobBuilder, "build", lambda self, run, **named: (built.append(run.id), build(self, run, **named))[1]
     )
     ids = [new_run(services, "01"), new_run(services, "02", minutes=1000)]
 
@@ -119,7 +120,7 @@ def test_the_site_is_read_once_for_a_batch_and_a_group_of_one_is_prepared_once(
     assert [result.status for result in results] == [RunStatus.SUBMITTED] * 2
     partitions = [services.state.attempts_of(run_id)[-1].resources.partition for run_id in ids]
     assert partitions == ["short", "long"]
-    assert (read.count(SITE_KEY), prepared) == (1, ids)
+    assert (read.count(SITE_KEY), built) == (1, ids)
 
 
 def test_what_no_partition_takes_fails_as_the_sites_and_holds_the_pipeline(services: Services) -> None:

@@ -12,7 +12,7 @@ import pytest
 from neuroflow.cluster import claim
 from neuroflow.cluster.slurm import SlurmCluster
 from neuroflow.core.database import Database
-from neuroflow.core.state import StateManager
+from neuroflow.core.state import SeenAttempt, StateManager
 from neuroflow.domain import (
     AttemptStatus,
     Level,
@@ -209,9 +209,9 @@ def test_nothing_is_judged_that_can_not_be_fenced(services: Services, clock: Clo
 
 def test_a_job_that_slurm_requeued_is_submitted_again_and_no_longer_running(services: Services, clock: Clock) -> None:
     one = next(attempt for attempt in services.state.open_attempts() if attempt.job_id == "1002")
-    services.state.record_sighting(one.id, word="RUNNING", reason="", running=True, seen=True)
+    services.state.record_sightings([SeenAttempt(one.id, word="RUNNING", reason="", running=True, seen=True)])
     other = next(attempt for attempt in services.state.open_attempts() if attempt.job_id == "1003")
-    services.state.record_sighting(other.id, word="RUNNING", reason="", running=True, seen=True)
+    services.state.record_sightings([SeenAttempt(other.id, word="RUNNING", reason="", running=True, seen=True)])
 
     polled(services, FakeTransport(squeue=squeue_text(), sacct=""), clock).poll()
 

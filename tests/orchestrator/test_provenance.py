@@ -11,6 +11,7 @@ import pytest
 
 from neuroflow.adapters.tools import generated_by
 from neuroflow.domain import ContainerRun, RunProposal
+from neuroflow.orchestrator.attempt_job import JobBuilder
 from neuroflow.orchestrator.launch import Launcher
 from neuroflow.orchestrator.provenance import describe_attempt
 from neuroflow.orchestrator.services import Services
@@ -30,7 +31,7 @@ def described(services: Services, proposed: RunProposal) -> dict[str, Any]:
     run = services.state.open_run(proposed)
     assert run is not None
     launcher = Launcher(services)
-    job = launcher.prepare(run, token=TOKEN)
+    job = JobBuilder(services).build(run, token=TOKEN)
     attempt = services.state.claim_run(
         run.id, token=TOKEN, where="local", folder=job.folder, resources=job.resources, image=None, limit=1
     )

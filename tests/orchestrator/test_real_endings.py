@@ -9,7 +9,7 @@ import pytest
 
 from neuroflow.cluster.records import read_exit_record
 from neuroflow.domain import AttemptStatus, FailureClass, RunStatus
-from neuroflow.orchestrator.launch import Launcher
+from neuroflow.orchestrator.attempt_job import JobBuilder
 from tests.orchestrator.endings import DELAY_MINUTES, MEMORY_MB, Cohort, Ending
 from tests.support.slurm import Slurm
 
@@ -103,7 +103,7 @@ def test_the_next_attempt_after_a_lost_node_is_kept_away_from_it(endings: dict[s
     node = slurm.node_to_fail
     (words,) = ending.reasons(RunStatus.RETRY_WAIT)
     assert words.startswith(f"node: same request again (it failed on {node}), not counted: ")
-    job = Launcher(ending.services).prepare(ending.run, token="nf-next")
+    job = JobBuilder(ending.services).build(ending.run, token="nf-next")
     assert (job.exclude_nodes, job.resources) == ((node,), ending.attempts[0].resources)
 
 

@@ -17,8 +17,9 @@ from neuroflow.domain import (
     SessionStatus,
 )
 from neuroflow.orchestrator.dispatch import HINT_LIFETIME, choose_dispatch
+from neuroflow.orchestrator.plan import WITHDRAWABLE, Plan
 from neuroflow.orchestrator.registry import BUILT_IN, Registry, get_registry
-from neuroflow.orchestrator.scheduler import WITHDRAWABLE, Plan, plan_runs
+from neuroflow.orchestrator.scheduler import plan_runs
 from tests.orchestrator.builders import (
     NOW,
     converted,

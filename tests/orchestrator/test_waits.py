@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from neuroflow.domain.overview import WaitGroup, WaitKind
-from neuroflow.orchestrator.scheduler import Wait
+from neuroflow.orchestrator.plan import Wait
 from neuroflow.orchestrator.waits import group_waits, groups_of
 
 

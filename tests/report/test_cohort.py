@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from neuroflow.domain import FailureClass, RunStatus, SessionStatus
-from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.orchestrator.standing import Kind
 from neuroflow.report.cohort import Cohort, cohort_of
 from neuroflow.report.failures import failure_groups
 from neuroflow.report.flow import flow_of

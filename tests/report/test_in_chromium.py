@@ -17,7 +17,7 @@ import pytest
 
 from neuroflow.adapters.key_figures import RegionMeans
 from neuroflow.domain import SessionStatus
-from neuroflow.orchestrator.scheduler import Kind
+from neuroflow.orchestrator.standing import Kind
 from neuroflow.report.anonymous import anonymous
 from neuroflow.report.judgement import Verdict
 from tests.report import made_up

@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 
 from neuroflow.cluster.base import Cluster
 from neuroflow.cluster.folders import LocalFolders
-from neuroflow.core.state import StateManager
+from neuroflow.core.state import SeenAttempt, StateManager
 from neuroflow.domain import (
     AttemptRecord,
     FailureClass,
@@ -24,7 +24,7 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
-from neuroflow.errors import QueryFailed
+from neuroflow.errors import CommandError
 from neuroflow.orchestrator.rounds import POLL_KEY
 from neuroflow.orchestrator.scheduler import plan_runs
 from neuroflow.orchestrator.services import Services
@@ -49,7 +49,7 @@ class FakeSlurm:
     def jobs(self, attempts: Sequence[AttemptRecord]) -> dict[str, QueueRow]:
         self.asked += 1
         if self.is_silent:
-            raise QueryFailed("squeue did not answer")
+            raise CommandError("squeue did not answer", command=("squeue",), exit_code=None)
         return {one.token: self.rows[one.token] for one in attempts if one.token in self.rows}
 
 
@@ -137,9 +137,8 @@ class Cohort:
     def start(self, run: RunRecord, *, memory_mb: int = 4000) -> AttemptRecord:
         """Submit an attempt whose job is seen to run."""
         attempt = self.submit(run, memory_mb=memory_mb)
-        self.state.record_sighting(
-            attempt.id, word="RUNNING", reason="SLURM: RUNNING", running=True, seen=True, host="n7"
-        )
+        seen = SeenAttempt(attempt.id, word="RUNNING", reason="SLURM: RUNNING", running=True, seen=True, host="n7")
+        self.state.record_sightings([seen])
         return self.state.get_attempt(attempt.id)
 
     def complete(self, run: RunRecord) -> None:

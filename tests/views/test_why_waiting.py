@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from neuroflow.cluster import site_limits_json
+from neuroflow.core.state import SeenAttempt
 from neuroflow.domain import PartitionLimits, Reservation, RunStatus, SiteLimits
 from neuroflow.orchestrator.services import SLURM_BUDGET
 from neuroflow.orchestrator.site import QUEUE_KEY, SITE_KEY
@@ -143,9 +144,9 @@ class TestJobsInTheQueue:
     def test_without_asking_what_the_last_poll_saw(self, cohort: Cohort) -> None:
         cohort.session()
         attempt = cohort.submit(cohort.open_only())
-        cohort.state.record_sighting(
-            attempt.id, word="PENDING", reason="SLURM: PENDING (QOSMaxJobsPerUserLimit)", running=False, seen=True
-        )
+        reason = "SLURM: PENDING (QOSMaxJobsPerUserLimit)"
+        seen = SeenAttempt(attempt.id, word="PENDING", reason=reason, running=False, seen=True)
+        cohort.state.record_sightings([seen])
         answer = cohort.place(ask_slurm=False)
         assert cohort.slurm.asked == 0
         assert answer.causes[0].slurm_reason == "QOSMaxJobsPerUserLimit"
@@ -186,9 +187,8 @@ class TestJobsInTheQueue:
         cohort.session()
         attempt = cohort.start(cohort.open_only())
         cohort.now += timedelta(minutes=30)
-        cohort.state.record_sighting(
-            attempt.id, word="", reason="squeue and sacct do not list it", running=False, seen=False
-        )
+        seen = SeenAttempt(attempt.id, word="", reason="squeue and sacct do not list it", running=False, seen=False)
+        cohort.state.record_sightings([seen])
         cohort.polled()
         answer = cohort.place()
         assert [cause.kind for cause in answer.causes] == ["unknown"]
