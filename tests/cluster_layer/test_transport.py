@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -59,8 +61,9 @@ def test_an_exception_that_interrupts_the_wait_is_passed_on_and_leaves_no_orphan
 
     pid = tmp_path / "pid"
 
-    def interrupt(number: int, frame: object) -> None:
-        if pid.exists() and pid.read_text():
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        is_waited_for = any(one.f_code.co_name == "communicate" for one, _ in traceback.walk_stack(frame))
+        if is_waited_for and pid.exists() and pid.read_text():
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise SoftTimeLimitExceeded
 
