@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from neuroflow.domain import RunStatus
 from tests.chain.fast_pipeline import PIPELINE, FastSite
 from tests.chain.site import celery
-from tests.support.redis_server import redis_server
+from tests.support.redis_server import running_redis
 from tests.support.slurm import Slurm
 
 ACCOUNT = ["--account=lab", "--partition=main", "--mem=200M", "--time=10"]
@@ -74,9 +74,9 @@ def submitit_loop(runs: int) -> tuple[float, float]:
 
 def neuroflow(runs: int, *, array_size: int) -> tuple[float, float]:
     """Let a worker and beat carry the runs through, from the database to their verdicts."""
-    with tempfile.TemporaryDirectory() as folder, redis_server() as url:
+    with tempfile.TemporaryDirectory() as folder, running_redis() as redis:
         changes = {
-            "redis": {"url": url},
+            "redis": {"url": redis.url},
             "cluster": {"array_size": array_size, "poll_seconds": 2},
             "pipelines": {"qsiparc": {"enabled": False}},
         }

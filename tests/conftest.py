@@ -28,7 +28,7 @@ MARKS_OF_FIXTURES = {
     "slurm": ("slurm",),
     "apptainer": ("apptainer",),
     "demo_images": ("apptainer", "slow"),
-    "redis_server": ("redis",),
+    "running_redis": ("redis",),  # redis_server needs it too
     "sshd": ("ssh",),
     "chromium": ("chromium",),
     "postgres_url": ("postgres",),  # fresh_postgres needs it too
@@ -90,11 +90,18 @@ def demo_images(apptainer: real_apptainer.Apptainer) -> images.DemoImages:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of a private Redis server of this test session."""
+def running_redis() -> Iterator[real_redis.RedisServer]:
+    """A private Redis server of this test session."""
     require("redis", shutil.which("redis-server") is not None, real_redis.HOW)
-    with real_redis.redis_server() as url:
-        yield url
+    with real_redis.running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(running_redis: real_redis.RedisServer) -> str:
+    """The URL of that server, in which no test before has left a message."""
+    running_redis.flush()
+    return running_redis.url
 
 
 @pytest.fixture(scope="session")

@@ -52,13 +52,15 @@ def killer(tmp_path: Path) -> Iterator[UpKiller]:
     services = site.services()
     discover(services)
     made = UpKiller(site, services, random.Random(1))  # noqa: S311
-    made.start("--stop-seconds", "1")
-    wait_for(made, (tmp_path / "started").exists)
-    wait_for(made, lambda: services.state.open_attempts()[0].job_id is not None)
-    yield made
-    (tmp_path / "go").touch()
-    made.end()
-    services.database.close()
+    try:
+        made.start("--stop-seconds", "1")
+        wait_for(made, (tmp_path / "started").exists)
+        wait_for(made, lambda: services.state.open_attempts()[0].job_id is not None)
+        yield made
+    finally:
+        (tmp_path / "go").touch()
+        made.end()
+        services.database.close()
 
 
 def wait_for(killer: UpKiller, condition: Callable[[], bool]) -> None:

@@ -51,10 +51,12 @@ def killer(tmp_path: Path, slurm: Slurm) -> Iterator[UpKiller]:
     merge(changes, {"logging": {"file": str(tmp_path / "site" / "neuroflow.jsonl")}})
     site = FastSite(tmp_path / "site", slurm, changes)
     made = UpKiller(site, site.services(), random.Random(SEED))  # noqa: S311
-    made.start()
-    yield made
-    made.end()
-    made.services.database.close()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.end()
+        made.services.database.close()
 
 
 def test_up_survives_random_kills_of_its_children_while_the_queue_drains(killer: UpKiller) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pty
@@ -373,11 +374,12 @@ def at_a_terminal(installation: Installation, arguments: Sequence[str], answer: 
     command = [sys.executable, "-m", "neuroflow.cli.main", "--config", str(installation.config), *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdin=its, stdout=its, stderr=its, start_new_session=True)
     os.close(its)
+    decoder = codecs.getincrementaldecoder("utf-8")()  # a character may come in two pieces
     shown = ""
     try:
         while select.select([mine], [], [], 60)[0]:
             try:
-                shown += os.read(mine, 4096).decode()
+                shown += decoder.decode(os.read(mine, 4096))
             except OSError:  # the other end is closed
                 break
             if answer and "[y/N]" in shown:

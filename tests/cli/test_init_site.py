@@ -65,12 +65,17 @@ def use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Use:
     return place
 
 
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
 def test_a_recorded_cluster_becomes_the_recorded_file(use: Use) -> None:
     folder = use("survey_by_hand", apptainer=APPTAINER)
+    before = today()
     ok(folder, "--site", "big")
     text = (folder / "site-configs" / "big.yaml").read_text()
     for old, new in (
-        (datetime.datetime.now(datetime.UTC).date().isoformat(), "2026-03-01"),
+        *((day, "2026-03-01") for day in (before, today())),  # two, at midnight
         ("\n  # (/", " (/"),  # wrapped, or not, by how long this test's own folder is
         (str(folder.parent / "programs"), "/usr/bin"),
     ):

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -262,8 +263,10 @@ def test_near_its_time_limit_up_is_stopped_in_order_and_one_successor_submitted(
     stage = Stage(tmp_path, up=SERVES)
     process = stage.start(monkeypatch, settle_seconds=60)
     read_until(process, "is process")
+    deadline = time.monotonic() + 30
     while "SLURM_CONF" not in (stage.calls.read_text() if stage.calls.exists() else ""):
-        pass
+        assert time.monotonic() < deadline, "`up` was not started"
+        time.sleep(0.01)
     process.send_signal(10)  # USR1
     output = end(process)
     assert process.returncode == 0

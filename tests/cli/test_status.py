@@ -477,8 +477,9 @@ class Terminal:
     def wait_for(self, text: str) -> None:
         """Read until a text stands there."""
         while text not in self.text:
-            assert select.select([self.master], [], [], 60)[0], self.text
-            self.text += self._read()
+            piece = self._read()
+            assert piece, self.text
+            self.text += piece
 
     def rest(self, *, code: int = 0) -> str:
         """Read to the end, and return all that was written."""
@@ -489,6 +490,7 @@ class Terminal:
         return self.text
 
     def _read(self) -> str:
+        assert select.select([self.master], [], [], 60)[0], self.text
         try:
             return os.read(self.master, 65536).decode(errors="replace")
         except OSError:  # the other end is closed

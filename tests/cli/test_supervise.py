@@ -99,14 +99,18 @@ def test_output_is_passed_on_with_a_prefix_and_a_signal_stops_all_in_order() -> 
     def ready() -> bool:
         return b"base   | hello" in output.getvalue()
 
-    stopper = service(
-        "aim", f"import os, signal, time; time.sleep(1); os.kill({os.getpid()}, signal.SIGTERM); time.sleep(60)"
-    )
+    def stop_once_both_are_there(_: list[ServiceState]) -> None:
+        if b"worker | hello" in output.getvalue() and not asked:
+            asked.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    asked: list[bool] = []
     supervisor = Supervisor(
-        [service("base", code, ready=ready), service("worker", code), stopper],
+        [service("base", code, ready=ready), service("worker", code)],
         output=output,
         timing=QUICK,
         on_change=watch,
+        on_tick=stop_once_both_are_there,
     )
     assert supervisor.run() == 0
     lines = output.getvalue().decode().splitlines()

@@ -415,7 +415,8 @@ def test_exit_zero_after_a_signal_is_not_trusted(tmp_path: Path) -> None:
 
 def test_exit_zero_just_before_a_signal_is_not_trusted(tmp_path: Path) -> None:
     """A script whose child SLURM has ended goes on without it, and is done before its own signal is there."""
-    late = "subprocess.Popen(['sh', '-c', f'sleep 0.2; kill -TERM {os.getppid()}'], start_new_session=True)"
+    once_gone = "while kill -0 {os.getpid()} 2>/dev/null; do sleep 0.01; done; kill -TERM {os.getppid()}"
+    late = f"subprocess.Popen(['sh', '-c', f'{once_gone}'], start_new_session=True, stdout=-3, stderr=-3)"  # DEVNULL
     job = python_job(tmp_path, WRITES + "; import os, subprocess; " + late)
     code, _, _ = run(job)
     assert code != 0

@@ -166,13 +166,15 @@ def test_a_banner_before_the_job_id_does_no_harm(root: Path) -> None:
 
 
 def test_a_job_whose_id_was_lost_is_found_and_runs(root: Path) -> None:
-    transport = sbatch_wrapped(root, '"$real" "$@" >/dev/null; sleep 100')
+    # In a session of its own, or a slow sbatch would be ended together with the one that is given up.
+    transport = sbatch_wrapped(root, 'setsid "$real" "$@" >/dev/null; sleep 100')
     cluster = get_cluster(config_in(root, kind="slurm", command_timeout_seconds=3), transport=transport)
     job = python_job(root, WRITES)
     with pytest.raises(SubmissionUncertain):
         cluster.submit(job)
     lost = attempt_of(job, job_id=None)
     never = replace(lost, token="nf-never-submitted", folder=f"{job.folder}-never")
+    wait_until(lambda: cluster.sight([lost])[job.token].job_id is not None)
     seen = cluster.sight([lost, never])
     found, nothing = seen[job.token].job_id, seen[never.token].job_id
     assert (found is not None, nothing) == (True, None)
@@ -221,10 +223,7 @@ def test_a_requeued_job_waits_and_then_runs_again(root: Path, cluster: SlurmClus
     attempt = attempt_of(job, job_id=job_id)
     wait_until(up.exists)
     subprocess.run(["scontrol", "requeue", job_id], check=True, timeout=60)
-    time.sleep(10)
-    waiting = cluster.sight([attempt])[job.token]
-    assert waiting.queue is not None
-    assert waiting.queue.state in (JobState.PENDING, JobState.REQUEUED)
+    wait_until(lambda: is_waiting(cluster, attempt), seconds=60)
     verdict = wait_for_verdict(cluster, attempt, seconds=300)
     assert (verdict.kind, verdict.job_id) == (VerdictKind.SUCCEEDED, job_id)
 

@@ -35,6 +35,8 @@ case $session in
         python3 -c 'import sys, time; x = b"x" * (210 << 20); time.sleep(int(sys.argv[1]))' $seconds ;;
     application) echo "the model did not converge" >&2; exit 1 ;;
     nooutput) exit 0 ;;
+    # One process: of two, SLURM's signal may reach the shell after its child, and then the exit code is 0.
+    cancelledrunning) exec sleep 600 ;;
     badinput) echo "One or more participant labels were not found in the BIDS directory: 01" >&2; exit 1 ;;
     *) if is_first; then sleep 600; fi ;;
 esac

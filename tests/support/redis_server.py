@@ -64,24 +64,15 @@ class RedisServer:
 
 
 @contextmanager
-def start_redis(socket: Path) -> Iterator[str]:
-    """Run a server on a socket in a folder that exists, and give its URL in the form that Celery takes."""
-    server = RedisServer(socket)
-    try:
-        server.start()
-        yield server.url
-    finally:
-        server.stop()
-
-
-@contextmanager
-def redis_server() -> Iterator[str]:
+def running_redis() -> Iterator[RedisServer]:
     """Run a server in a short temporary folder (0700) of its own: a socket's path may have 107 characters."""
     folder = Path(tempfile.mkdtemp(prefix="nfredis-"))
+    server = RedisServer(folder / "redis.sock")
     try:
-        with start_redis(folder / "redis.sock") as url:
-            yield url
+        server.start()
+        yield server
     finally:
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

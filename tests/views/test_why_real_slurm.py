@@ -41,20 +41,27 @@ def ask(services: Services, *, ask_slurm: bool = True) -> PlaceAnswer:
     return answer
 
 
-def ask_of_job(folder: Path, slurm: Slurm, *sbatch_lines: str) -> tuple[PlaceAnswer, PlaceAnswer]:
-    """Submit a job that has to wait; return what is said of it with SLURM's help, and by the last poll alone."""
-    site = FastSite(folder, slurm, {"cluster": {"sbatch_lines": list(sbatch_lines)}})
+def ask_of_job(folder: Path, slurm: Slurm, sbatch_line: str, *, reason: str) -> tuple[PlaceAnswer, PlaceAnswer]:
+    """Submit a job that has to wait; return what is said of it with SLURM's help, and by the last poll alone.
+
+    Args:
+        folder: where to make its site.
+        slurm: the cluster.
+        sbatch_line: why it has to wait.
+        reason: SLURM's word for that.
+    """
+    site = FastSite(folder, slurm, {"cluster": {"sbatch_lines": [sbatch_line]}})
     services = site.services()
     site.add_sessions(services, 1)
     try:
         assert advance(services, InlineDispatcher(services)).dispatched
         poll_round(services, at_once=True)
-        # SLURM's scheduler comes by when it likes: until then there is no reason.
-        for _ in range(30):
+        # SLURM's scheduler comes by when it likes: until then there is no reason, or `Priority` while others wait.
+        for _ in range(60):
             answer = ask(services)
-            if answer.causes[0].slurm_reason not in ("", "None"):
+            if answer.causes[0].slurm_reason == reason:
                 break
-            time.sleep(1)
+            time.sleep(0.5)
         poll_round(services, at_once=True)
         return answer, ask(services, ask_slurm=False)
     finally:
@@ -63,7 +70,7 @@ def ask_of_job(folder: Path, slurm: Slurm, *sbatch_lines: str) -> tuple[PlaceAns
 
 
 def test_a_held_job_needs_a_person(tmp_path: Path, slurm: Slurm) -> None:
-    now, polled = ask_of_job(tmp_path / "site", slurm, "--hold")
+    now, polled = ask_of_job(tmp_path / "site", slurm, "--hold", reason="JobHeldUser")
     assert (now.state, now.causes[0].slurm_reason) == ("queued", "JobHeldUser")
     assert "somebody holds it" in now.summary
     assert now.next.needs_person
@@ -71,7 +78,7 @@ def test_a_held_job_needs_a_person(tmp_path: Path, slurm: Slurm) -> None:
 
 
 def test_a_job_that_begins_later_is_told_with_its_start(tmp_path: Path, slurm: Slurm) -> None:
-    now, polled = ask_of_job(tmp_path / "site", slurm, "--begin=now+1hour")
+    now, polled = ask_of_job(tmp_path / "site", slurm, "--begin=now+1hour", reason="BeginTime")
     assert now.causes[0].slurm_reason == polled.causes[0].slurm_reason == "BeginTime"
     assert now.next.at is not None
     assert 50 * 60 < (now.next.at - (now.since or now.next.at)).total_seconds() <= 61 * 60
@@ -79,6 +86,6 @@ def test_a_job_that_begins_later_is_told_with_its_start(tmp_path: Path, slurm: S
 
 
 def test_a_limit_of_the_qos_is_told_in_words(tmp_path: Path, slurm: Slurm, tiny_qos: str) -> None:
-    now, _ = ask_of_job(tmp_path / "site", slurm, f"--qos={tiny_qos}")
+    now, _ = ask_of_job(tmp_path / "site", slurm, f"--qos={tiny_qos}", reason="QOSGrpMemLimit")
     assert now.causes[0].slurm_reason == "QOSGrpMemLimit"
     assert "the QOS uses as much as it may (memory)" in now.summary
