@@ -9,7 +9,7 @@ import click
 from neuroflow.cli.arguments import SESSION, SUBJECT, examples, find_session, json_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.moments import since_option
-from neuroflow.cli.output import escaped, one_line, when, write_json
+from neuroflow.cli.output import escaped, one_line, when
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,16 +62,23 @@ def audit_command(
     """Show what was changed, by whom and why: of a subject, a session, a run, or of everything."""
     from dataclasses import replace
 
+    from neuroflow.cli.lists import tell_of_more, write_json_rows
+
     services = app.services()
     about = _about(services, subject or subject_label, session or session_label, run_id, workflow_run_id)
     wanted = replace(about, since=since, actor=actor, by_people=by_people, event=event, limit=limit)
-    found = services.state.find_audit(wanted)
+    pages = services.state.audit_pages(wanted)
     if as_json:
-        write_json({"schema": 1, "audit": found})
+        write_json_rows("audit", (entry for page in pages for entry in page))
         return
-    write_audit(found)
-    if len(found) == limit:
-        click.echo(f"==> the newest {limit}; --limit shows more <==", err=True)
+    written = 0
+    for page in pages:
+        write_audit(page)
+        written += len(page)
+    if not written:
+        write_audit(())
+    if written == limit:
+        tell_of_more(f"the newest {limit}")
 
 
 def _about(
