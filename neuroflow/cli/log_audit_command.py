@@ -9,10 +9,10 @@ import click
 from neuroflow.cli.arguments import SESSION, SUBJECT, examples, find_session, json_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.moments import since_option
-from neuroflow.cli.output import escaped, one_line, when, write_json
+from neuroflow.cli.output import escaped, one_line, when
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
     from neuroflow.core.state import AuditFilter
@@ -61,17 +61,21 @@ def audit_command(
 ) -> None:
     """Show what was changed, by whom and why: of a subject, a session, a run, or of everything."""
     from dataclasses import replace
+    from itertools import chain, islice
+
+    from neuroflow.cli.lists import tell_of_more, write_json_rows
 
     services = app.services()
     about = _about(services, subject or subject_label, session or session_label, run_id, workflow_run_id)
-    wanted = replace(about, since=since, actor=actor, by_people=by_people, event=event, limit=limit)
-    found = services.state.find_audit(wanted)
+    wanted = replace(about, since=since, actor=actor, by_people=by_people, event=event, limit=limit + 1)
+    entries = chain.from_iterable(services.state.audit_pages(wanted))
+    shown = islice(entries, limit)
     if as_json:
-        write_json({"schema": 1, "audit": found})
-        return
-    write_audit(found)
-    if len(found) == limit:
-        click.echo(f"==> the newest {limit}; --limit shows more <==", err=True)
+        write_json_rows("audit", shown)
+    else:
+        write_audit(shown)
+    if next(entries, None) is not None:
+        tell_of_more(f"the newest {limit}")
 
 
 def _about(
@@ -99,12 +103,13 @@ def _about(
     return AuditFilter()
 
 
-def write_audit(entries: Sequence[AuditRecord]) -> None:
+def write_audit(entries: Iterable[AuditRecord]) -> None:
     """Write audit rows, a line each."""
-    if not entries:
-        click.echo("nothing of that kind was changed")
+    entry = None
     for entry in entries:
         click.echo(audit_line(entry))
+    if entry is None:
+        click.echo("nothing of that kind was changed")
 
 
 def audit_line(entry: AuditRecord) -> str:

@@ -40,20 +40,25 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List runs, newest first."""
+    from neuroflow.cli.lists import tell_of_more, write_json_rows
+
     services = app.services()
     if pipeline is not None:
         services.registry.get(pipeline)
     if subject is not None:
         services.state.get_subject(subject)
     runs = services.state.list_runs(
-        pipeline=pipeline, status=statuses or None, subject=subject, session=session, limit=limit
+        pipeline=pipeline, status=statuses or None, subject=subject, session=session, limit=limit + 1
     )
+    are_more, runs = len(runs) > limit, runs[:limit]
     if as_json:
-        write_json({"schema": 1, "runs": runs})
-        return
-    write_runs(
-        services.state, runs, empty="" if runs else _no_runs(services, pipeline, statuses or None, subject, session)
-    )
+        write_json_rows("runs", runs)
+    else:
+        write_runs(
+            services.state, runs, empty="" if runs else _no_runs(services, pipeline, statuses or None, subject, session)
+        )
+    if are_more:
+        tell_of_more(f"the newest {limit}")
 
 
 def _no_runs(services: Services, *filters: object) -> str:

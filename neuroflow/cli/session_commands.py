@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +21,6 @@ from neuroflow.cli.output import (
     escaped,
     no_match,
     one_line,
-    plain_data,
     when,
     write_json,
     write_table,
@@ -51,23 +51,37 @@ def session_group() -> None:
 @session_group.command("list", epilog=examples("neuroflow session list --subject sub-01 --status ready"))
 @click.option("--subject", type=SUBJECT, help="Only this subject's.")
 @click.option("--status", type=status_of("SessionStatus"), help="Only with this status.")
-@click.option("--limit", type=click.IntRange(min=1), help="How many, by label  [default: all].")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="How many, by label  [default: 50 on a terminal, all elsewhere]."
+)
 @json_option
 @pass_app
 def list_command(
     app: AppContext, subject: str | None, status: SessionStatus | None, limit: int | None, as_json: bool
 ) -> None:
     """List sessions by label."""
+    from neuroflow.cli.lists import limit_for_people, tell_of_more, write_json_rows
+
     state = app.services().state
     if subject is not None:
         state.get_subject(subject)
-    sessions = state.list_sessions(subject=subject, status=status, limit=limit)
+    most = limit_for_people(limit, as_json=as_json)
+    pages = state.session_pages(subject=subject, status=status, limit=most)
     if as_json:
-        # The series are many; `session show --json` has them.
-        brief = [{k: v for k, v in plain_data(session).items() if k != "series"} for session in sessions]
-        write_json({"schema": 1, "sessions": brief})
+        write_json_rows("sessions", (_brief(session) for page in pages for session, _ in page))
         return
-    write_sessions(sessions, empty="" if sessions else _no_sessions(state, status, subject))
+    rows = [_row(session, series) for page in pages for session, series in page]
+    _write_rows(rows, empty="" if rows else _no_sessions(state, status, subject))
+    if len(rows) == most and (total := state.count_listed(subject=subject, status=status)) > most:
+        tell_of_more(
+            f"the first {most:,} of {counted(total, 'session')}",
+            how=f"--limit {total} shows all, --subject and --status fewer",
+        )
+
+
+def _brief(session: SessionRecord) -> dict[str, object]:
+    """Return a session without its series: they are many, and `session show --json` has them."""
+    return {field.name: getattr(session, field.name) for field in fields(session) if field.name != "series"}
 
 
 def _no_sessions(state: StateManager, status: SessionStatus | None, subject: str | None) -> str:
@@ -79,14 +93,17 @@ def _no_sessions(state: StateManager, status: SessionStatus | None, subject: str
     return f"no session is {status}; there {'is' if total == 1 else 'are'} {counted(total, 'session')}"
 
 
-def write_sessions(sessions: Sequence[SessionRecord], *, empty: str = _NO_SESSIONS) -> None:
+def write_sessions(sessions: Sequence[SessionRecord]) -> None:
     """Write a table of sessions."""
-    rows = [
-        (session.subject, session.label, session.status, len(session.series), one_line(session.status_reason))
-        for session in sessions
-    ]
-    columns = ("subject", "session", "status", "series", "reason")
-    write_table(columns, rows, empty=empty, shortened="reason")
+    _write_rows([_row(session, len(session.series)) for session in sessions], empty=_NO_SESSIONS)
+
+
+def _row(session: SessionRecord, series: int) -> tuple[object, ...]:
+    return session.subject, session.label, session.status, series, one_line(session.status_reason)
+
+
+def _write_rows(rows: Sequence[tuple[object, ...]], *, empty: str) -> None:
+    write_table(("subject", "session", "status", "series", "reason"), rows, empty=empty, shortened="reason")
 
 
 @session_group.command("show", epilog=examples("neuroflow session show sub-01 ses-baseline"))

@@ -7,6 +7,7 @@ import click
 from neuroflow.cli.arguments import actor, examples, json_option, reason_option
 from neuroflow.cli.context import AppContext, pass_app
 from neuroflow.cli.doctor_command import ask_doctor, no_doctor_option
+from neuroflow.cli.lists import tell_of_more
 from neuroflow.cli.output import counted, escaped, when, write_json, write_table, write_values
 
 
@@ -46,15 +47,18 @@ def run(app: AppContext, stage: str | None, sync: bool, dry_run: bool, no_doctor
 @pass_app
 def list_command(app: AppContext, limit: int, as_json: bool) -> None:
     """List the passes, newest first."""
-    records = app.services().state.list_workflow_runs(limit)
+    found = app.services().state.list_workflow_runs(limit + 1)
+    records = found[:limit]
     if as_json:
         write_json({"schema": 1, "workflow_runs": records})
-        return
-    write_table(
-        ("id", "status", "tasks", "started", "ended", "error"),
-        [(r.id, r.status, r.tasks_queued, when(r.created_at), when(r.ended_at), r.error) for r in records],
-        empty="no workflow run yet",
-    )
+    else:
+        write_table(
+            ("id", "status", "tasks", "started", "ended", "error"),
+            [(r.id, r.status, r.tasks_queued, when(r.created_at), when(r.ended_at), r.error) for r in records],
+            empty="no workflow run yet",
+        )
+    if len(found) > limit:
+        tell_of_more(f"the newest {limit}")
 
 
 @workflow_group.command("status", epilog=examples("neuroflow workflow status", "neuroflow workflow status 12"))

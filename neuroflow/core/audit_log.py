@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from neuroflow.core import records
@@ -16,6 +17,7 @@ from neuroflow.models import AttemptRow, AuditRow, RunRow, SessionRow
 
 # Several machines write, and their clocks differ a little.
 _SLACK_ROWS = 1000
+ROWS_PER_PAGE = 2000
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class AuditFilter:
     since: datetime | None = None
     limit: int = 100
 
+    @property
+    def is_about_one(self) -> bool:
+        """Whether it asks for the rows of one subject, session, run or workflow run."""
+        one = (self.subject_id, self.session_id, self.workflow_run_id, self.opened_by)
+        return bool(self.run_ids) or any(value is not None for value in one)
+
 
 class AuditLogState(Store):
     """Read audit rows by what they are about."""
@@ -48,11 +56,33 @@ class AuditLogState(Store):
             rows = session.execute(query).all()
         return [AuditRecord(*row) for row in reversed(rows)]
 
+    def audit_pages(self, wanted: AuditFilter, *, size: int = ROWS_PER_PAGE) -> Iterator[list[AuditRecord]]:
+        """Return the newest audit rows that fit, oldest first, in pages: no memory has to hold all of them."""
+        # What is about one thing is found by its entities' index, and is not long.
+        if wanted.limit <= size or wanted.is_about_one:
+            if found := self.find_audit(wanted):
+                yield found
+            return
+        with self._read() as session:
+            conditions = _conditions(session, wanted) or []
+            chosen = select(AuditRow.id).where(*conditions).order_by(AuditRow.id.desc())
+            newest = session.scalar(chosen.limit(1)) or 0
+            first = session.scalar(chosen.offset(wanted.limit - 1).limit(1)) or 0
+        query = records.audit().where(*conditions, AuditRow.id <= newest).order_by(AuditRow.id).limit(size)
+        last = first - 1
+        while page := self._audit(query.where(AuditRow.id > last)):
+            yield page
+            last = page[-1].id
+
     def runs_opened_by(self, workflow_run_id: int) -> list[int]:
         """Return the ids of the runs that a workflow run opened."""
         query = select(RunRow.id).where(RunRow.workflow_run_id == workflow_run_id).order_by(RunRow.id)
         with self._read() as session:
             return list(session.scalars(query))
+
+    def _audit(self, query: Select[Any]) -> list[AuditRecord]:
+        with self._read() as session:
+            return [AuditRecord(*row) for row in session.execute(query)]
 
 
 def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[bool]] | None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, func, select
+from sqlalchemy import ColumnElement, Executable, func, or_, select
 
 from neuroflow.core import records
 from neuroflow.core.store import IDS_PER_STATEMENT, Store
-from neuroflow.domain import OPEN_RUN_STATUSES, AttemptRecord, RunRecord, SessionRecord, Snapshot
+from neuroflow.domain import OPEN_RUN_STATUSES, AttemptRecord, RunRecord, SessionRecord, SessionStatus, Snapshot
 from neuroflow.models import AttemptRow, RunRow, SessionRow, SubjectRow
 
 ROWS_PER_PAGE = 2000
@@ -61,6 +61,43 @@ class PageState(Store):
         while page := [AttemptRecord(*row) for row in self._page(query.where(AttemptRow.id > last))]:
             yield page
             last = page[-1].id
+
+    def session_pages(
+        self,
+        *,
+        subject: str | None = None,
+        status: SessionStatus | None = None,
+        limit: int | None = None,
+        size: int = ROWS_PER_PAGE,
+    ) -> Iterator[list[tuple[SessionRecord, int]]]:
+        """Return sessions by subject and session label, without their series; beside each, how many it has.
+
+        Args:
+            subject: its sessions alone.
+            status: those that stand so alone.
+            limit: how many; all without it.
+            size: how many a page has.
+        """
+        count = func.coalesce(func.json_array_length(SessionRow.series), 0)
+        whole = records.sessions(with_series=False).add_columns(count).order_by(SubjectRow.label, SessionRow.label)
+        whole = whole.where(*_standing(subject, status))
+        query, left = whole, limit
+        while left != 0:
+            some = query.limit(size if left is None else min(left, size))
+            page = [(SessionRecord(*row[:-1]), row[-1]) for row in self._page(some)]
+            if not page:
+                return
+            yield page
+            left = None if left is None else left - len(page)
+            last = page[-1][0]
+            # Not as a comparison of pairs: the index of the labels serves that on SQLite alone.
+            later = or_(SubjectRow.label > last.subject, SessionRow.label > last.label)
+            query = whole.where(SubjectRow.label >= last.subject, later)
+
+    def count_listed(self, *, subject: str | None = None, status: SessionStatus | None = None) -> int:
+        """Return how many sessions `session_pages` gives without a limit."""
+        query = select(func.count()).select_from(SessionRow).join(SubjectRow, SubjectRow.id == SessionRow.subject_id)
+        return int(self._page(query.where(*_standing(subject, status)))[0][0])
 
     def snapshot_pages(self, *, subjects: Collection[str] = (), size: int = SUBJECTS_PER_PAGE) -> Iterator[Snapshot]:
         """Return a snapshot of each few subjects, by label; what a subject's runs depend on is in the same one."""
@@ -112,6 +149,11 @@ def _that_count(runs: Iterable[RunRecord]) -> list[RunRecord]:
         elif not run.was_withdrawn:
             newest[run.pipeline, run.scope] = run
     return [*open_runs, *newest.values()]
+
+
+def _standing(subject: str | None, status: SessionStatus | None) -> list[ColumnElement[bool]]:
+    labels = [] if subject is None else [SubjectRow.label == subject]
+    return labels if status is None else [*labels, SessionRow.status == status]
 
 
 def _labels(wanted: RowFilter) -> list[ColumnElement[bool]]:

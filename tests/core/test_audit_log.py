@@ -40,6 +40,19 @@ def test_the_newest_come_first_into_the_limit(state: StateManager) -> None:
     assert state.find_audit(AuditFilter(limit=2)) == everything[-2:]
 
 
+def test_pages_hold_what_the_limit_lets_through_in_the_same_order(state: StateManager) -> None:
+    run = open_run(state, add_session(state))
+    state.cancel_run(run.id, reason="enough", actor="ada")
+    for wanted in (AuditFilter(limit=3), AuditFilter(limit=1000), AuditFilter(actor="neuroflow", limit=1000)):
+        pages = list(state.audit_pages(wanted, size=2))
+        assert [row for page in pages for row in page] == state.find_audit(wanted)
+        assert {len(page) for page in pages} <= {1, 2}
+    assert list(state.audit_pages(AuditFilter(actor="nobody"), size=2)) == []
+    assert list(state.audit_pages(AuditFilter(run_ids=(run.id,)), size=1)) == [
+        state.find_audit(AuditFilter(run_ids=(run.id,)))
+    ]
+
+
 def test_rows_since_a_moment_are_found_without_reading_all(state: StateManager, clock: FakeClock) -> None:
     session = add_session(state)
     for _ in range(20):

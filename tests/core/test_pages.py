@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from neuroflow.core.pages import RowFilter
 from neuroflow.core.state import StateManager
-from neuroflow.domain import AttemptStatus, RunStatus
+from neuroflow.domain import AttemptStatus, RunStatus, Series, SessionStatus
 from tests.support.states import add_session, end_run, found, open_run
 
 
@@ -46,3 +46,26 @@ def test_filters_of_pages(state: StateManager) -> None:
     assert attempts(RowFilter(since=late)) == []
     assert state.known_session_labels(["a", "b"]) == {"a"}
     assert [one.subject for page in state.snapshot_pages(subjects=("2",)) for one in page.sessions] == ["2"]
+
+
+def test_pages_of_sessions_have_each_once_by_label(state: StateManager) -> None:
+    series = Series(uid="1.2", number=1, description="", protocol="", modality="MR", files=1, images=1, is_image=True)
+    scanned = [
+        found(subject, session, series=(series,) * int(subject))
+        for subject in ("3", "10", "2")
+        for session in ("b", "a")
+    ]
+    state.record_scan(scanned, settle_minutes=0)
+    every = state.list_sessions()
+    for size in (1, 2, 4, 100):
+        listed = [one for page in state.session_pages(size=size) for one in page]
+        assert [session.id for session, _ in listed] == [session.id for session in every]
+        assert [series for _, series in listed] == [10, 10, 2, 2, 3, 3]
+    assert all(session.series == () for session, _ in listed), "they are counted, and not read"
+    assert [len(page) for page in state.session_pages(limit=3, size=2)] == [2, 1]
+    assert [one.label for page in state.session_pages(subject="10") for one, _ in page] == ["a", "b"]
+    assert state.count_listed(subject="10") == 2
+    state.set_session_excluded(every[0].id, True, reason="moved")
+    assert [one.id for page in state.session_pages(status=SessionStatus.EXCLUDED) for one, _ in page] == [every[0].id]
+    assert state.count_listed(status=SessionStatus.EXCLUDED) == 1
+    assert state.count_listed() == len(every)
