@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, event
 
 from tests.support import apptainer as real_apptainer
@@ -39,6 +40,11 @@ FOREIGN_PREFIXES = (
     *("APPTAINER_", "APPTAINERENV_", "SINGULARITY_", "SINGULARITYENV_"),
 )
 KEPT = ("NEUROFLOW_REQUIRE", "NEUROFLOW_TEST_")
+
+
+# A busy machine is slow, not wrong.
+settings.register_profile("neuroflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("neuroflow")
 
 
 def pytest_configure(config: pytest.Config) -> None:

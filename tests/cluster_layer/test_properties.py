@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from neuroflow.cluster.accounting_query import parse_exit_code, parse_sacct, parse_size
@@ -29,7 +29,7 @@ from neuroflow.errors import SubmissionRefused, SubmissionUncertain
 from tests.cluster_layer.builders import NOW, attempt
 from tests.cluster_layer.recordings import all_recorded
 
-fast = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fast = settings(max_examples=100)
 
 SQUEUE, SACCT = all_recorded("squeue_*"), all_recorded("sacct_*")
 LIMITS = all_recorded("scontrol_*") + all_recorded("sacctmgr_*")

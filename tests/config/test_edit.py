@@ -138,7 +138,7 @@ LINES = st.lists(
 
 
 @given(lines=LINES)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_file_is_changed_right_or_refused(lines: list[str]) -> None:
     text = "\n".join(lines)
     try:
@@ -150,7 +150,6 @@ def test_any_file_is_changed_right_or_refused(lines: list[str]) -> None:
     assert all("memory_mb" in line or "{" in line for line in kept)
 
 
-@settings(deadline=None)
 @given(text=st.text(alphabet="ab:-[]{}&*#'\" \n\t<|>?,!%pipelines", max_size=60))
 def test_any_text_is_changed_right_or_refused(text: str) -> None:
     try:

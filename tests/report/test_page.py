@@ -67,7 +67,7 @@ def hostile(tmp_path: Path) -> Parts:
     return parts_of(made_up.page(tmp_path / "page.html", report))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(some.text(some.characters(exclude_categories=()), min_size=1))
 def test_whatever_a_text_is_the_page_has_the_same_elements_and_the_text(value: str) -> None:
     made = made_up.cohort(1)

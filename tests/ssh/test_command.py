@@ -23,7 +23,7 @@ def test_every_word_arrives_as_it_was(shell: str) -> None:
     assert json.loads(subprocess.check_output([shell, "-c", line])) == HOSTILE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(word=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30))
 def test_any_word_arrives_as_it_was(word: str) -> None:
     assert subprocess.check_output(["sh", "-c", f"printf %s {quoted(word)}"]).decode() == word
