@@ -25,12 +25,13 @@ from neuroflow.adapters.mounts import Mounts
 from neuroflow.adapters.qsiprep import resource_options
 from neuroflow.adapters.versions import QSIReconOptions, qsirecon_options
 from neuroflow.config.execution import QSIReconSettings
+from neuroflow.config.fields import SPEC_FILE
 from neuroflow.domain import ContainerRun, InputRule, OutputRule
 from neuroflow.errors import AdapterError
 
 INPUT_TARGET = "/qsiprep"
 LICENSE_TARGET = "/input/license.txt"
-SPEC_TARGET = "/input/recon_spec.yaml"
+SPEC_TARGET = "/input/recon_spec"  # and the file's own ending: by it QSIRecon tells YAML from JSON
 
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _BAD_INPUT = (r"One or more participant labels were not found in the BIDS directory",)
@@ -79,7 +80,7 @@ def _inputs(request: RunRequest, settings: QSIReconSettings) -> tuple[InputRule,
         str(request.derivatives / "qsiprep"), (f"{subject}/anat", f"{subject}/ses-{session_of(request)}")
     )
     spec = settings.recon_spec
-    return (qsiprep, *((input_file(Path(spec).expanduser()),) if spec.endswith((".yaml", ".yml")) else ()))
+    return (qsiprep, *((input_file(Path(spec).expanduser()),) if SPEC_FILE.is_file(spec) else ()))
 
 
 def _arguments(
@@ -108,15 +109,15 @@ def _arguments(
 
 def _recon_spec(settings: QSIReconSettings, mounts: Mounts) -> str:
     spec = settings.recon_spec
-    if not spec.endswith((".yaml", ".yml")):
+    if not SPEC_FILE.is_file(spec):
         return spec
     path = Path(spec).expanduser()
     if not path.is_absolute():
         raise AdapterError(
             f"pipelines.qsirecon.recon_spec: '{spec}' is a relative path",
-            hint="give the YAML file's absolute path, or the name of a built-in workflow without .yaml",
+            hint="give the file's absolute path, or the name of a built-in workflow without an ending",
         )
-    return mounts.add(SPEC_TARGET, path)
+    return mounts.add(SPEC_TARGET + path.suffix, path)
 
 
 def _datasets(settings: QSIReconSettings, mounts: Mounts) -> tuple[str, ...]:

@@ -165,14 +165,15 @@ def test_qsirecon_must_leave_a_derivative_and_every_atlas() -> None:
     ]
 
 
-def test_qsirecon_gets_a_recon_spec_file_and_datasets_through_binds() -> None:
-    settings = {"recon_spec": "/specs/my spec.yaml", "datasets": {"my-atlases": "/atl as"}}
+@pytest.mark.parametrize("ending", [".yaml", ".yml", ".json"])
+def test_qsirecon_gets_a_recon_spec_file_and_datasets_through_binds(ending: str) -> None:
+    settings = {"recon_spec": f"/specs/my spec{ending}", "datasets": {"my-atlases": "/atl as"}}
     run = get_adapter("qsirecon").build(make_request("qsirecon", settings=settings))
 
-    assert after(run.arguments, "--recon-spec") == "/input/recon_spec.yaml"
+    assert after(run.arguments, "--recon-spec") == f"/input/recon_spec{ending}"
     assert after(run.arguments, "--datasets") == "my-atlases=/datasets/my-atlases"
     sources = {bind.target: bind.source for bind in run.binds}
-    assert sources["/input/recon_spec.yaml"] == "/specs/my spec.yaml"
+    assert sources[f"/input/recon_spec{ending}"] == f"/specs/my spec{ending}"
     assert sources["/datasets/my-atlases"] == "/atl as"
 
 
