@@ -6,6 +6,7 @@ import os
 import re
 import time
 from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 
 from neuroflow.cluster.files import is_listed_in, read_own_file, sync_folder
@@ -19,8 +20,16 @@ _JOB_ID = re.compile(r"\d+(?:[_:]\d+)?", re.ASCII)
 _WAIT_SECONDS = 3.0
 
 
-def take(folder: Path, claimant: str) -> bool:
-    """Claim a folder for a job id or for REVOKED; True if it now is, or was already, this claimant's.
+class Hold(Enum):
+    """Whose a folder is, for one that has asked for it."""
+
+    FIRST = auto()  # its own from now on
+    AGAIN = auto()  # its own already: an earlier life of this job had it
+    DENIED = auto()  # another's
+
+
+def take(folder: Path, claimant: str) -> Hold:
+    """Claim a folder for a job id or for REVOKED.
 
     The first one wins, on a network file system too: O_EXCL is atomic there since NFS version 3.
     """
@@ -28,13 +37,18 @@ def take(folder: Path, claimant: str) -> bool:
     try:
         descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
-        return holder(folder, wait_seconds=_WAIT_SECONDS) == claimant
+        return Hold.AGAIN if holder(folder, wait_seconds=_WAIT_SECONDS) == claimant else Hold.DENIED
     with os.fdopen(descriptor, "w", encoding="ascii") as stream:
         stream.write(claimant)
         stream.flush()
         os.fsync(stream.fileno())
     sync_folder(folder)
-    return True
+    return Hold.FIRST
+
+
+def revoke(folder: Path) -> bool:
+    """Forbid every job to have a folder; False where one has it already."""
+    return take(folder, REVOKED) is not Hold.DENIED
 
 
 def fence(folder: Path) -> None:

@@ -102,6 +102,19 @@ def is_listed_in(folder: Path, name: str) -> bool:
         return False
 
 
+def exists(path: Path) -> bool:
+    """Tell whether a name is there, a dangling link too; what can't be looked at is not taken for gone.
+
+    Raises:
+        OSError: when it can't be told, as with EIO, ESTALE or EACCES.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def rename(source: Path, target: Path) -> None:
     """Rename a file or folder, within one file system."""
     if source.is_dir() and not source.is_symlink() and not os.access(source, os.W_OK):

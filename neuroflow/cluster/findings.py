@@ -24,6 +24,7 @@ class Findings:
 
     job_id: str
     started: float  # seconds since the epoch
+    life: int = 0  # which one of its job's this is
     exit_code: int | None = None
     signal: int | None = None
     error: str = ""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.description import describe_dataset, put_bytes_in_place
-from neuroflow.cluster.files import read_own_file, read_own_tail, write_atomically
+from neuroflow.cluster.files import exists, read_own_file, read_own_tail, write_atomically
 from neuroflow.cluster.globs import matches, walk
 from neuroflow.cluster.publish import has_begun
 from neuroflow.sharing import make_folder
@@ -133,7 +133,7 @@ class LocalFolders:
     def revoke(self, folder: str) -> bool:
         """Take the claim of a folder that no job has; False when one has."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        return claim.take(Path(folder), claim.REVOKED)
+        return claim.revoke(Path(folder))
 
     def revoke_all(self, folders: Sequence[str]) -> frozenset[str]:
         """Take the claims of those of the folders that no job has, and return these."""
@@ -158,7 +158,7 @@ class LocalFolders:
 
     def missing(self, paths: Sequence[str]) -> frozenset[str]:
         """Return those of the paths that are not there."""
-        return frozenset(path for path in paths if not os.path.lexists(path))
+        return frozenset(path for path in paths if _is_gone(Path(path)))
 
     def place(self, path: str, data: bytes) -> None:
         """Write a file of a dataset, whole, with the folders that it needs."""
@@ -204,6 +204,13 @@ def make_private_folder(folder: Path) -> None:
             f"{folder} stays open to all users (mode {mode:04o}), although it was closed: "
             "put paths.state_dir on a file system that keeps file modes"
         )
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        return not exists(path)
+    except OSError:
+        return False
 
 
 def look_at(path: Path) -> FileLook:

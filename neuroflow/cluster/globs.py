@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from neuroflow.cluster.files import exists
+
 _ANY_DEPTH = "**"
 _WILDCARD = re.compile(r"[*?\[]")
 _VISIBLE = r"(?!\.)"  # a leading dot has to be written out, as in a shell
@@ -58,7 +60,7 @@ def _expand(root: Path, prefix: str, segments: Sequence[str]) -> Iterator[str]:
             elif entry.is_dir(follow_symlinks=False) and not _is_foreign(entry.name, rest):
                 yield from _expand(root, f"{prefix}{entry.name}/", segments)
     elif not _WILDCARD.search(head):
-        if os.path.lexists(root / prefix / head):
+        if exists(root / prefix / head):
             yield from _expand(root, f"{prefix}{head}/", rest)
     else:
         wanted = re.compile(_segment(head, whole_labels=True), re.DOTALL)

@@ -22,11 +22,13 @@ from neuroflow.cluster.environment import node_environment, without_our_code
 from neuroflow.cluster.files import write_json
 from neuroflow.cluster.findings import Findings, exit_code_of, host_name, named, record_of
 from neuroflow.cluster.globs import files_matching, listed_matching
+from neuroflow.cluster.lives import begin_life, present_life
 from neuroflow.cluster.memory import is_in_group_of, oom_kills
+from neuroflow.cluster.orphans import adopt_orphans, end_orphans
 from neuroflow.cluster.process import Ended, Stopper, Tail, run
 from neuroflow.cluster.process_table import own_local_id, write_place
 from neuroflow.cluster.provenance import Work, leave_provenance, note_inputs
-from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, make_plan, publish
+from neuroflow.cluster.publish import PLAN_NAME, Plan, begin, interrupted_plan, keep, make_plan, publish
 from neuroflow.cluster.quarantine import PutAside, put_aside, unfinished_publication
 from neuroflow.cluster.scratch import filled, make_scratch
 from neuroflow.cluster.usage import Meter
@@ -41,10 +43,11 @@ NOT_MINE = 75  # EX_TEMPFAIL: another job executes this folder, or none may any 
 # (6 ms were seen; more on a busy node).
 _SIGNAL_LAG_SECONDS = 1.0
 _GIVEN_UP = "this attempt was given up, and is fenced"
+_FOLLOWED = "SLURM has started this job again, and its later life goes on with the work"
 
 
 class _GivenUp(Exception):
-    """This attempt was fenced while it worked."""
+    """This attempt was fenced while it worked, or its job lives on elsewhere."""
 
 
 def payload(folder: str) -> None:
@@ -52,6 +55,7 @@ def payload(folder: str) -> None:
 
     SystemExit passes submitit's own `except Exception`, so that SLURM sees the code and the state FAILED.
     """
+    adopt_orphans()
     code = run_job(folder)
     if code:
         raise SystemExit(code)
@@ -64,18 +68,20 @@ def run_job(folder: str) -> int:
         share()  # its maker made it so, and nobody else could
     job_id = own_job_id()
     started = time.time()
-    again = claim.holder(place) == job_id  # an earlier life of this job, before it was requeued
-    if not claim.take(place, job_id):
+    hold = claim.take(place, job_id)
+    if hold is claim.Hold.DENIED:
         return _step_back(place, job_id, started, why=f"the folder is held by '{claim.holder(place)}'")
+    again = hold is claim.Hold.AGAIN
     if again and _has_published(place):
         return 0
     if claim.is_fenced(place):
         return _step_back(place, job_id, started, why=_GIVEN_UP)
+    life = begin_life(place)
     if again:
         _put_record_aside(place)
     if ":" in job_id:
         write_place(place, job_id)
-    findings = Findings(job_id=job_id, started=started, oom_kills_before=oom_kills())
+    findings = Findings(job_id=job_id, started=started, life=life, oom_kills_before=oom_kills())
     stopped_by = ""
     token, scratch = place.name, None
     try:
@@ -91,11 +97,14 @@ def run_job(folder: str) -> int:
                 stopped_by = stopper.stopped_by
     except _GivenUp:
         _remove(scratch)
-        return _step_back(place, job_id, started, why=_GIVEN_UP)
+        return _step_back(place, job_id, started, why=_GIVEN_UP if claim.is_fenced(place) else _FOLLOWED)
     except Exception as error:  # the payload's shell: whatever happens, a record is left
         findings.error = f"{type(error).__name__}: {error}"
         print(f"neuroflow: {findings.error}", file=sys.stderr, flush=True)
     findings.oom_kills = max(oom_kills() - findings.oom_kills_before, 0)
+    if present_life(place) != life:
+        _remove(scratch)
+        return _step_back(place, job_id, started, why=_FOLLOWED)
     record = record_of(findings, token=token, stopped_by=stopped_by)
     write_json(place / RECORD_NAME, {"schema": SCHEMA, **asdict(record)})
     _remove(scratch)
@@ -129,10 +138,7 @@ def _execute(
     job: Mapping[str, Any], place: Path, findings: Findings, stopper: Stopper, *, scratch: Path | None, again: bool
 ) -> None:
     output_dir, work_dir = Path(job["output_dir"]), Path(job["work_dir"])
-    plan = interrupted_plan(place) if again else None
-    if plan is None:
-        plan = unfinished_publication(output_dir, attempts=place.parent)
-        _begin(plan, place)
+    plan = _unfinished(job, place, findings.life, again=again)
     if plan is not None and _finish(plan, job, place, findings):
         return
     findings.quarantined = named(_put_aside(job, again=again).moved)
@@ -142,6 +148,7 @@ def _execute(
     findings.tool_ran = True
     with Meter() as meter:
         ended = _run_commands(job, place, findings, stopper, scratch=scratch)
+    end_orphans()
     findings.usage = meter.usage() if job.get("measured", True) else None
     findings.exit_code, findings.signal = ended.exit_code, ended.signal
     findings.error = findings.error or ended.error
@@ -154,10 +161,21 @@ def _execute(
     findings.missing_outputs = missing_outputs(output_dir, job["outputs"])
     if not findings.missing_outputs:
         new = make_plan(output_dir, Path(job["publish_dir"]), owned=job["owned"], token=job["token"])
-        _begin(new, place)
+        _begin(new, place, findings.life)
         publish(new)
         findings.published, findings.emptied = True, output_dir
         _leave_provenance(new, job, place, findings, scratch=scratch)
+
+
+def _unfinished(job: Mapping[str, Any], place: Path, life: int, *, again: bool) -> Plan | None:
+    """Return the plan of a publication that had begun: by the former life of this job, or by an earlier attempt."""
+    plan = interrupted_plan(place, life=life - 1) if again else None
+    if plan is not None:
+        keep(plan, folder=place, life=life)
+        return plan
+    plan = unfinished_publication(Path(job["output_dir"]), attempts=place.parent)
+    _begin(plan, place, life)
+    return plan
 
 
 def _doubt(findings: Findings, stopper: Stopper) -> str:
@@ -209,12 +227,12 @@ def _leave_provenance(
         print(f"neuroflow: the provenance is not complete: {findings.provenance}", file=sys.stderr, flush=True)
 
 
-def _begin(plan: Plan | None, place: Path) -> None:
+def _begin(plan: Plan | None, place: Path, life: int) -> None:
     """Let this attempt publish, unless it was given up meanwhile; once it has begun, it goes on to the end.
 
     A publication that stopped half way would leave results of two runs in the dataset.
     """
-    if plan is not None and not begin(plan, folder=place):
+    if plan is not None and not begin(plan, folder=place, life=life):
         raise _GivenUp
 
 

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroflow.cluster import claim
+from neuroflow.cluster import claim, lives
 from neuroflow.cluster.description import DESCRIPTION_NAME, describe_dataset, read_description
-from neuroflow.cluster.files import is_listed_in, rename, write_json
+from neuroflow.cluster.files import exists, is_listed_in, rename, write_json
 from neuroflow.cluster.globs import owned_names, walk
 
 PLAN_NAME = "publish.json"
@@ -63,17 +63,27 @@ def make_plan(output_dir: Path, publish_dir: Path, *, owned: Sequence[str], toke
     )
 
 
-def begin(plan: Plan, *, folder: Path) -> bool:
-    """Keep a plan in an attempt's folder; False, and nothing kept, for an attempt that has been given up.
+def begin(plan: Plan, *, folder: Path, life: int = 0) -> bool:
+    """Keep a plan in an attempt's folder; False, and nothing kept, for one that has been given up.
 
     The plan is written before the fence is looked for, and whoever fences looks for the plan afterwards: one of the
-    two sees the other. So a publication that has begun is never taken for one that won't.
+    two sees the other. So a publication that has begun is never taken for one that won't. Likewise a life of a job
+    leaves its mark before it looks for a plan of the former one.
+
+    Args:
+        life: the number of the job's life that publishes (cluster/lives.py).
     """
-    write_json(folder / PLAN_NAME, asdict(plan))
-    if not claim.is_fenced(folder):
+    keep(plan, folder=folder, life=life)
+    if not claim.is_fenced(folder) and lives.present_life(folder) == life:
         return True
-    (folder / PLAN_NAME).unlink()
+    if (_read(folder) or {}).get("life") == life:  # the present life may have put its own there meanwhile
+        (folder / PLAN_NAME).unlink()
     return False
+
+
+def keep(plan: Plan, *, folder: Path, life: int) -> None:
+    """Keep a plan in an attempt's folder as that of one life of its job."""
+    write_json(folder / PLAN_NAME, {**asdict(plan), "life": life})
 
 
 def has_begun(folder: Path) -> bool:
@@ -101,13 +111,24 @@ def publish(plan: Plan) -> None:
         _copy_shared(Path(plan.output_dir) / path, Path(plan.publish_dir) / path, token=plan.token)
 
 
-def interrupted_plan(folder: Path) -> Plan | None:
-    """Return the plan of a publication that had begun, None where none had."""
-    try:
-        raw = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def interrupted_plan(folder: Path, *, life: int | None = None) -> Plan | None:
+    """Return the plan of a publication that had begun, None where none had.
+
+    Args:
+        life: the life of the job that must have made it; None: the present one. A plan of any other may have come
+            after its output folder was given to the next life.
+    """
+    raw = _read(folder)
+    if raw is None or raw.get("life", 0) != (lives.present_life(folder) if life is None else life):
         return None
     return _plan(raw)
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads((folder / PLAN_NAME).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
 
 
 def parse_plan(raw: Mapping[str, Any]) -> Plan | None:
@@ -145,7 +166,7 @@ def _is_below(path: str, names: Sequence[str]) -> bool:
 
 def _swap(plan: Plan, path: str) -> None:
     source = Path(plan.output_dir) / path
-    if not _exists(source):
+    if not exists(source):
         return  # an earlier life has placed it
     _set_aside(plan, path)
     target = Path(plan.publish_dir) / path
@@ -160,12 +181,12 @@ def _swap(plan: Plan, path: str) -> None:
 
 def _set_aside(plan: Plan, path: str) -> None:
     current = Path(plan.publish_dir) / path
-    if not _exists(current):
+    if not exists(current):
         return
     aside = plan.replaced_dir / path
     aside.parent.mkdir(parents=True, exist_ok=True)
     number = 0
-    while _exists(aside):  # only after an interruption: what is here now is a copy of ours, and yet not deleted
+    while exists(aside):  # only after an interruption: what is here now is a copy of ours, and yet not deleted
         number += 1
         aside = plan.replaced_dir / f"{path}.{number}"
     rename(current, aside)
@@ -199,7 +220,7 @@ def _merge_description(plan: Plan, path: str) -> bool:
 
 
 def _copy_shared(source: Path, target: Path, *, token: str) -> None:
-    if not _exists(source) or _same(source, target):
+    if not exists(source) or _same(source, target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{token}.tmp")
@@ -220,7 +241,3 @@ def _remove(path: Path) -> None:
     else:
         with suppress(FileNotFoundError):
             path.unlink()
-
-
-def _exists(path: Path) -> bool:
-    return os.path.lexists(path)

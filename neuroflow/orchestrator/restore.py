@@ -102,6 +102,6 @@ def _forbid(folder: Path) -> None:
     """Keep an attempt from starting, and from publishing if it has started."""
     with suppress(OSError):
         claim.fence(folder)
-        claim.take(folder, claim.REVOKED)
+        claim.revoke(folder)
         return
     log.error("restore.not_fenced", folder=str(folder))

@@ -18,7 +18,7 @@ from neuroflow.cluster.base import JobRequest
 from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.job import NOT_MINE
 from neuroflow.cluster.process import Tail
-from neuroflow.cluster.publish import begin, has_begun, make_plan
+from neuroflow.cluster.publish import begin, has_begun, interrupted_plan, keep, make_plan
 from neuroflow.cluster.records import attempt_files, read_exit_record
 from neuroflow.domain import ExitRecord, OutputRule
 from tests.cluster_layer.builders import WRITES, python_job
@@ -195,7 +195,7 @@ def test_another_job_of_the_same_token_steps_back(tmp_path: Path) -> None:
 
 def test_a_revoked_token_is_not_executed(tmp_path: Path) -> None:
     job = python_job(tmp_path, WRITES)
-    assert claim.take(Path(job.folder), claim.REVOKED)
+    assert claim.revoke(Path(job.folder))
     assert run(job)[0] == NOT_MINE
     assert read_exit_record(job.folder, token=job.token) is None
     assert not (tmp_path / "derivatives").exists()
@@ -204,13 +204,13 @@ def test_a_revoked_token_is_not_executed(tmp_path: Path) -> None:
 def test_an_executed_token_can_not_be_revoked(tmp_path: Path) -> None:
     job = python_job(tmp_path, WRITES)
     run(job)
-    assert not claim.take(Path(job.folder), claim.REVOKED)
+    assert not claim.revoke(Path(job.folder))
 
 
 @pytest.mark.slow
 def test_an_empty_claim_belongs_to_nobody(tmp_path: Path) -> None:
     (tmp_path / "claim").write_text("")
-    assert not claim.take(tmp_path, "17")
+    assert claim.take(tmp_path, "17") is claim.Hold.DENIED
     assert claim.claimed_job_id(tmp_path) is None
 
 
@@ -363,6 +363,96 @@ def test_a_publication_that_can_not_be_finished_is_left_to_the_next_attempt(tmp_
     assert (tmp_path / "derivatives" / "qsiprep" / "sub-01" / "dwi" / "a.txt").read_text() == "hello"
 
 
+# --- a former life that goes on: SLURM has given its node up, and started its job again ---
+
+GATED = """
+import pathlib, sys, time
+out = pathlib.Path(sys.argv[1], 'sub-01'); out.mkdir(parents=True, exist_ok=True)
+(out / 'a.txt').write_text({text!r})
+pathlib.Path({up!r}).touch()
+while not pathlib.Path({gate!r}).exists(): time.sleep(0.02)
+sys.exit({code})
+"""
+
+
+def gated(job: JobRequest, name: str, *, code: int = 0) -> JobRequest:
+    """Return a job whose tool, once up, waits for a file beside its attempt's folder."""
+    up, gate = f"{job.folder}-{name}-up", f"{job.folder}-{name}-gate"
+    program = GATED.format(text=f"of life {name}", up=up, gate=gate, code=code)
+    return replace(job, command=(*job.command[:2], program, *job.command[3:]))
+
+
+def started(job: JobRequest, name: str, **environ: str) -> subprocess.Popen[str]:
+    process = start(job, **environ)
+    end = time.monotonic() + 20
+    while not Path(f"{job.folder}-{name}-up").exists():
+        assert time.monotonic() < end, "the tool did not start"
+        time.sleep(0.02)
+    return process
+
+
+def let_end(job: JobRequest, name: str, process: subprocess.Popen[str]) -> str:
+    Path(f"{job.folder}-{name}-gate").touch()
+    return process.communicate(timeout=30)[1]
+
+
+def test_a_former_life_that_goes_on_publishes_nothing_of_the_present_one(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    former = started(gated(job, "1"), "1")
+    present = started(gated(job, "2", code=3), "2", SLURM_RESTART_COUNT="1")  # with half of its output
+    said = let_end(job, "1", former)
+    assert (former.returncode, "its later life goes on" in said) == (NOT_MINE, True)
+    assert not has_begun(Path(job.folder))
+    assert not (tmp_path / "derivatives").exists()
+    let_end(job, "2", present)
+    assert (record(job).exit_code, record(job).published, record(job).restart_count) == (3, False, 1)
+
+
+def test_a_former_lifes_late_failure_does_not_replace_the_present_ones_record(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    former = started(gated(job, "1", code=4), "1")
+    assert run(job, SLURM_RESTART_COUNT="1")[0] == 0
+    let_end(job, "1", former)
+    assert (former.returncode, record(job).published) == (NOT_MINE, True)
+
+
+def test_a_plan_that_a_former_life_left_too_late_is_nobodys(tmp_path: Path) -> None:
+    job = python_job(tmp_path, WRITES)
+    present = started(gated(job, "2", code=3), "2")
+    plan = make_plan(Path(job.run.output_dir), tmp_path / "derivatives" / "qsiprep", owned=job.run.owned, token="t")
+    keep(plan, folder=Path(job.folder), life=0)
+    let_end(job, "2", present)
+    assert interrupted_plan(Path(job.folder)) is None
+    assert run(job, SLURM_RESTART_COUNT="1")[0] == 0
+    assert (record(job).tool_ran, len(record(job).quarantined)) == (True, 1)
+
+
+def test_whoever_asks_for_a_folder_learns_whose_it_is(tmp_path: Path) -> None:
+    """A further life of a job must know that it is one: a look of its own might have found the claim unreadable."""
+    assert [claim.take(tmp_path, job_id) for job_id in ("17", "17", "18")] == [
+        claim.Hold.FIRST,
+        claim.Hold.AGAIN,
+        claim.Hold.DENIED,
+    ]
+
+
+def test_a_process_in_a_session_of_its_own_writes_nothing_into_published_results(tmp_path: Path) -> None:
+    up, pid = tmp_path / "up", tmp_path / "pid"
+    child = (
+        "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); "
+        "pathlib.Path(sys.argv[2]).touch(); time.sleep(60)"
+    )
+    leave = (
+        f"; import subprocess, time; subprocess.Popen([sys.executable, '-c', {child!r}, {str(pid)!r}, {str(up)!r}], "
+        "start_new_session=True, stdin=-3, stdout=-3, stderr=-3)"
+        f"\nwhile not pathlib.Path({str(up)!r}).exists(): time.sleep(0.02)"
+    )
+    job = python_job(tmp_path, "import sys; " + WRITES + leave)
+    assert run(job)[0] == 0
+    assert record(job).published
+    assert not Path("/proc", pid.read_text()).exists()
+
+
 # --- signals ---
 
 SLEEPS = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'up').write_text('x'); time.sleep(60)"
@@ -415,10 +505,16 @@ def test_exit_zero_after_a_signal_is_not_trusted(tmp_path: Path) -> None:
 
 def test_exit_zero_just_before_a_signal_is_not_trusted(tmp_path: Path) -> None:
     """A script whose child SLURM has ended goes on without it, and is done before its own signal is there."""
-    once_gone = "while kill -0 {os.getpid()} 2>/dev/null; do sleep 0.01; done; kill -TERM {os.getppid()}"
-    late = f"subprocess.Popen(['sh', '-c', f'{once_gone}'], start_new_session=True, stdout=-3, stderr=-3)"  # DEVNULL
-    job = python_job(tmp_path, WRITES + "; import os, subprocess; " + late)
-    code, _, _ = run(job)
+    pid = tmp_path / "pid"
+    job = python_job(tmp_path, WRITES + f"; pathlib.Path({str(pid)!r}).write_text(f'{{os.getpid()}}\\n')")
+    process = start(job)
+    once_gone = (
+        f"until [ -s {pid} ]; do sleep 0.01; done; read -r tool < {pid}; "
+        f"while kill -0 $tool; do sleep 0.01; done; kill -TERM {process.pid}"
+    )
+    with subprocess.Popen(["sh", "-c", once_gone], stderr=subprocess.DEVNULL):
+        process.communicate(timeout=30)
+    code = process.returncode
     assert code != 0
     found = record(job)
     assert (found.exit_code, found.published, found.stopped_by) == (0, False, "SIGTERM")

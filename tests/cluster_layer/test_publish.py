@@ -245,3 +245,16 @@ def test_only_the_named_files_and_folders_are_looked_into(tmp_path: Path) -> Non
     tree(tmp_path, {"sub-01/dwi/a.txt": "x", "sub-01/dwi/b.txt": "", "sub-01.txt": "x", "sub-02/dwi/a.txt": "x"})
     assert listed_matching(tmp_path, "**/*.txt", names=["sub-01", "sub-01.txt"]) == ["sub-01/dwi/a.txt", "sub-01.txt"]
     assert listed_matching(tmp_path, "**", names=["absent"]) == []
+
+
+def test_results_that_can_not_be_looked_at_are_not_taken_for_placed(tmp_path: Path) -> None:
+    out, attempt = tmp_path / "out", tmp_path / "attempt"
+    (out / "sub-01" / "ses-1").mkdir(parents=True)
+    (out / "sub-01" / "ses-1" / "a.txt").write_text("x")
+    attempt.mkdir()
+    plan = make_plan(out, tmp_path / "dataset", owned=("sub-01/ses-1",), token="t")
+    assert begin(plan, folder=attempt)
+    (out / "sub-01").rename(tmp_path / "away")
+    (out / "sub-01").symlink_to("sub-01")  # each look below it fails with ELOOP, as it may with EIO or ESTALE
+    with pytest.raises(OSError, match="symbolic links"):
+        publish(plan)

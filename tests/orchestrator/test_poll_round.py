@@ -152,7 +152,7 @@ def test_a_job_that_is_lost_before_it_started_is_made_anew_after_some_patience(
     assert {run.attempts for run in waiting} == {0}, "that was not the runs' fault"
     assert services.holds() == {}, "nor the pipeline's"
     folder = services.config.attempts_dir / "nf-11"
-    assert not claim.take(folder, "1011"), "a job that turns up all the same must stop"
+    assert claim.take(folder, "1011") is claim.Hold.DENIED, "a job that turns up all the same must stop"
 
 
 def test_of_a_lost_element_of_an_array_it_is_said_that_somebody_may_have_cancelled_it(

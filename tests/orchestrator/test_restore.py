@@ -63,7 +63,7 @@ class FakeCluster:
         }
 
     def revoke(self, attempt: AttemptRecord) -> bool:
-        return claim.take(Path(attempt.folder), claim.REVOKED)
+        return claim.revoke(Path(attempt.folder))
 
     def retire(self, attempts: Sequence[AttemptRecord]) -> None:
         for attempt in attempts:
@@ -302,7 +302,7 @@ def test_a_folder_that_does_not_say_its_inputs_is_fenced(services: Services, tmp
     assert refused.entry.token == attempt.token
     assert "does not say over which inputs" in refused.reason
     assert claim.is_fenced(Path(attempt.folder))
-    assert not claim.take(Path(attempt.folder), "4711")  # a job that starts now stops at once
+    assert claim.take(Path(attempt.folder), "4711") is claim.Hold.DENIED  # a job that starts now stops at once
     assert restored.held == ("bids_conversion",)
 
 

@@ -125,14 +125,14 @@ def test_a_claim_is_revoked_unless_a_job_has_it(folders: Folders, tmp_path: Path
     assert folders.revoke(str(tmp_path / "new"))
     assert folders.revoke(str(tmp_path / "new")), "repeated without harm"
     (tmp_path / "taken").mkdir()
-    assert claim.take(tmp_path / "taken", "17")
+    assert claim.take(tmp_path / "taken", "17") is claim.Hold.FIRST
     assert not folders.revoke(str(tmp_path / "taken"))
 
 
 def test_many_claims_are_revoked_in_one_call_but_those_that_jobs_have(folders: Folders, tmp_path: Path) -> None:
     names = [str(tmp_path / name) for name in ("new", "taken", "it's; (x)")]
     (tmp_path / "taken").mkdir()
-    assert claim.take(tmp_path / "taken", "17")
+    assert claim.take(tmp_path / "taken", "17") is claim.Hold.FIRST
     assert folders.revoke_all(names) == {names[0], names[2]}
     assert folders.revoke_all([]) == frozenset()
 
@@ -143,7 +143,7 @@ def test_of_a_job_and_whoever_revokes_it_one_wins(ssh: SshFolders, tmp_path: Pat
         folder.mkdir()
     with ThreadPoolExecutor(2) as pool:
         revoked = pool.submit(lambda: [ssh.revoke(str(folder)) for folder in names])
-        claimed = pool.submit(lambda: [claim.take(folder, "17") for folder in reversed(names)])
+        claimed = pool.submit(lambda: [claim.take(folder, "17") is claim.Hold.FIRST for folder in reversed(names)])
     for won, lost in zip(revoked.result(), reversed(claimed.result()), strict=True):
         assert won is not lost
 
