@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -120,6 +121,34 @@ def rename(source: Path, target: Path) -> None:
     if source.is_dir() and not source.is_symlink() and not os.access(source, os.W_OK):
         source.chmod(source.stat().st_mode | 0o700)  # a folder that moves needs write permission itself
     os.rename(source, target)  # noqa: PTH104
+
+
+def sync_tree(root: Path) -> None:
+    """Wait until all that lies below a folder has reached the disk.
+
+    Raises:
+        OSError: when a file's content could not be written, which whoever wrote it may not have been told.
+    """
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with suppress(PermissionError):
+                _sync_file(Path(folder, name))
+
+
+def _sync_file(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a FIFO, or a file system that can't
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from neuroflow.cluster import claim
 from neuroflow.cluster.environment import node_environment, without_our_code
-from neuroflow.cluster.files import write_json
+from neuroflow.cluster.files import sync_tree, write_json
 from neuroflow.cluster.findings import Findings, exit_code_of, host_name, named, record_of
 from neuroflow.cluster.globs import files_matching, listed_matching
 from neuroflow.cluster.lives import begin_life, present_life
@@ -160,6 +160,8 @@ def _execute(
         return
     findings.missing_outputs = missing_outputs(output_dir, job["outputs"])
     if not findings.missing_outputs:
+        # The record outlives a node that crashes now; what it vouches for has to as well.
+        sync_tree(output_dir)
         new = make_plan(output_dir, Path(job["publish_dir"]), owned=job["owned"], token=job["token"])
         _begin(new, place, findings.life)
         publish(new)

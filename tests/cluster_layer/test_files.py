@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from neuroflow.cluster.files import Access, remove_stale_drafts, rewrite, write_atomically
+from neuroflow.cluster.files import Access, remove_stale_drafts, rewrite, sync_tree, write_atomically
 
 TWO_DAYS_SECONDS = 48 * 3600.0
 
@@ -64,3 +65,32 @@ def test_what_can_not_be_put_in_place_leaves_no_draft(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         rewrite(tmp_path / "file", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_tree_is_brought_to_the_disk_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a.txt", tmp_path / "sub" / ".hidden"]
+    files[1].parent.mkdir()
+    for path in files:
+        path.write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(files[0])
+    (tmp_path / "dangling").symlink_to("nowhere")
+    synced, fsync = [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    sync_tree(tmp_path)
+    assert {path.stat().st_ino for path in files} == set(synced) - {(tmp_path / "fifo").stat().st_ino}
+
+
+def test_a_write_that_was_refused_late_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    (tmp_path / "a.txt").write_text("x")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="quota"):
+        sync_tree(tmp_path)
