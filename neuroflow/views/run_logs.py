@@ -128,6 +128,8 @@ def _meaning(name: str) -> str:
         return "what the job itself wrote, the tool's output included"
     if name.startswith("exit-before-"):
         return "how it ended before SLURM requeued it"
+    if name.startswith("life-"):
+        return "the mark of a life of its job: one more after each requeue"
     return _MEANINGS.get(name, "")
 
 
