@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -107,7 +110,13 @@ def show_results(folder: DemoFolder, config: NeuroflowConfig, console: Console) 
     console.print(region_table(tables, truth))
     console.print(f"picture: {picture}", soft_wrap=True)
     console.print(f"region tables: {config.paths.derivatives_root / 'qsiparc'}", soft_wrap=True)
-    console.print(f"look further: neuroflow --config {folder.config} runs list", soft_wrap=True)
+    console.print(f"look further: {_program()} --config {shlex.quote(str(folder.config))} status", soft_wrap=True)
+
+
+def _program() -> str:
+    """Return what a person types for neuroflow here: its name, or the way to it where it is not on the PATH."""
+    named = sys.argv[0]
+    return named if Path(named).name == "neuroflow" and shutil.which("neuroflow") is None else "neuroflow"
 
 
 def _maps(config: NeuroflowConfig) -> tuple[Path, Path]:
