@@ -10,11 +10,11 @@ from pathlib import Path
 
 import structlog
 
-from neuroflow.cluster.job import JOB_NAME
+from neuroflow.cluster.job import JOB_NAME, RECORD_NAME
 from neuroflow.cluster.publish import has_begun
 from neuroflow.cluster.quarantine import FOLDER_NAME as QUARANTINE
 from neuroflow.cluster.quarantine import OUTPUT_PREFIX
-from neuroflow.cluster.records import read_exit_record
+from neuroflow.cluster.records import parse_exit_record, read_exit_record
 from neuroflow.cluster.removal import TRASH_PREFIX, folders_in, remove, remove_if_empty, size_of
 from neuroflow.config.upkeep import Retention, days
 from neuroflow.domain import (
@@ -25,6 +25,7 @@ from neuroflow.domain import (
     RunRecord,
     RunStatus,
 )
+from neuroflow.errors import NeuroflowError
 from neuroflow.orchestrator.services import Services
 
 log = structlog.get_logger(__name__)
@@ -112,8 +113,8 @@ class Keeper:
                 size = remove(item.root, item.parts)
             except FileNotFoundError:
                 continue  # another clean-up was faster
-            except OSError as error:
-                errors.append(f"{item.path}: {error.strerror or error}")
+            except (OSError, NeuroflowError) as error:
+                errors.append(f"{item.path}: {getattr(error, 'strerror', None) or error}")
                 log.warning("retention.not_deleted", path=str(item.path), error=str(error))
                 continue
             deleted.append(replace(item, bytes=size))
@@ -151,7 +152,8 @@ class Keeper:
         root = self.services.config.paths.work_root
         names = folders_in(root, place)
         outputs = [name for name in names if name.startswith(OUTPUT_PREFIX)]
-        if run.status is not RunStatus.COMPLETED and any(self._is_half_published(name) for name in outputs):
+        tokens = [name.removeprefix(OUTPUT_PREFIX) for name in outputs]
+        if run.status is not RunStatus.COMPLETED and self._is_one_half_published(tokens):
             return  # the only whole copy of results that took hours
         for name in names:
             if name == QUARANTINE:
@@ -165,8 +167,27 @@ class Keeper:
             if kind in self.kinds and self._is_old(run.ended_at, age):
                 yield Leftover(kind, root, (*place, name), run.id, self._why(run))
 
-    def _is_half_published(self, output: str) -> bool:
-        token = output.removeprefix(OUTPUT_PREFIX)
+    def _is_one_half_published(self, tokens: Sequence[str]) -> bool:
+        return any(map(self._is_half_published, tokens)) or any(
+            self._is_half_published_elsewhere(attempt)
+            for attempt in self.services.state.find_attempts(tokens)
+            if Path(attempt.folder) != self.services.config.attempts_dir / attempt.token
+        )
+
+    def _is_half_published_elsewhere(self, attempt: AttemptRecord) -> bool:
+        """Ask where the attempt's folder lies, as behind SSH; what can't be asked is kept."""
+        folders = self.services.folders(attempt.where)
+        try:
+            if attempt.folder not in folders.publishing([attempt.folder]):
+                return False
+            look = folders.look([attempt.folder], [RECORD_NAME])[attempt.folder][RECORD_NAME]
+        except (OSError, NeuroflowError) as error:
+            log.warning("retention.not_asked", token=attempt.token, error=str(error))
+            return True
+        record = parse_exit_record(look, token=attempt.token)
+        return record is None or not record.published
+
+    def _is_half_published(self, token: str) -> bool:
         folder = self.services.config.attempts_dir / token
         record = read_exit_record(folder, token=token)
         return has_begun(folder) and (record is None or not record.published)
@@ -177,7 +198,7 @@ class Keeper:
         # A person has yet to decide about these, and needs their logs.
         wanted = {run.id for run in self.services.state.dead_letters()}
         for attempt, run in self._owned(names):
-            if run.id in wanted or self._is_half_published(OUTPUT_PREFIX + attempt.token):
+            if run.id in wanted or self._is_half_published(attempt.token):
                 continue
             if self._is_old(run.ended_at, self.ages.of("attempts")):
                 yield Leftover("attempts", root, (attempt.token,), run.id, self._why(run))

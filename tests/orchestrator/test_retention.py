@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from neuroflow.cluster import claim
+from neuroflow.cluster.folders import LocalFolders
 from neuroflow.cluster.removal import TRASH_PREFIX
 from neuroflow.config.upkeep import Retention
 from neuroflow.core.state import StateManager
@@ -24,7 +26,7 @@ from neuroflow.domain import (
     Verdict,
     VerdictKind,
 )
-from neuroflow.errors import ConfigError
+from neuroflow.errors import ConfigError, HostUnreachable
 from neuroflow.orchestrator.retention import RETENTION_KEY, Ages, Keeper, Leftover, clean_up_if_due
 from neuroflow.orchestrator.services import Services
 from tests.chain.site import Site
@@ -75,13 +77,13 @@ def make(services: Services, subject: str, pipeline: str = "qsirecon", *, number
     return attempt_of(services, run)
 
 
-def attempt_of(services: Services, run: RunRecord) -> AttemptRecord:
+def attempt_of(services: Services, run: RunRecord, *, folder: Path | None = None) -> AttemptRecord:
     token = f"nf-{run.pipeline}-{run.id}-{run.id:012x}"
-    folder = services.config.attempts_dir / token
+    recorded, folder = folder, services.config.attempts_dir / token
     folder.mkdir(parents=True)
     (folder / "stdout.log").write_text("log")
     attempt = services.state.claim_run(
-        run.id, token=token, where="slurm", folder=str(folder), resources=RESOURCES, image=None, limit=100
+        run.id, token=token, where="slurm", folder=str(recorded or folder), resources=RESOURCES, image=None, limit=100
     )
     assert attempt is not None
     services.state.record_submitted(attempt.id, "4711")
@@ -224,6 +226,34 @@ def test_an_interrupted_publication_is_kept_whole(services: Services) -> None:
     services.state.supersede_run(attempt.run_id, reason="again", actor="ada")
     pass_days(services, 10_000)
     assert found(services) == set()
+
+
+def failed_elsewhere(services: Services, folder: Path) -> AttemptRecord:
+    """End a run as failed whose attempt's folder lies on a cluster, with its mere copy here."""
+    run = open_run(services.state, add_session(services.state, "01", "a"), "qsirecon")
+    attempt = attempt_of(services, run, folder=folder)
+    end(services, attempt, FailureClass.NODE)
+    pass_days(services, 10_000)
+    return attempt
+
+
+def test_an_interrupted_publication_is_seen_where_the_attempts_folder_lies(services: Services, tmp_path: Path) -> None:
+    attempt = failed_elsewhere(services, tmp_path / "cluster" / "attempts" / "nf-1")
+    assert {kind for kind, _ in found(services)} >= {"work", "quarantine"}
+    Path(attempt.folder).mkdir(parents=True)
+    (Path(attempt.folder) / "publish.json").write_text(json.dumps({}))
+    assert {kind for kind, _ in found(services)} & {"work", "quarantine"} == set()
+
+
+def test_a_host_that_can_not_be_asked_costs_no_output(services: Services, tmp_path: Path) -> None:
+    class Silent(LocalFolders):
+        def publishing(self, folders: Sequence[str]) -> frozenset[str]:
+            raise HostUnreachable("the host does not answer")
+
+    failed_elsewhere(services, tmp_path / "cluster" / "attempts" / "nf-1")
+    silent: Any = SimpleNamespace(folders=Silent())
+    away = replace(services, clusters={**services.clusters, "slurm": silent})
+    assert {kind for kind, _ in found(away)} & {"work", "quarantine"} == set()
 
 
 def test_the_logs_of_a_run_that_waits_for_a_person_are_kept(services: Services) -> None:
