@@ -13,9 +13,8 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
-from neuroflow.cluster.process_table import stat_fields
+from neuroflow.cluster.process_table import all_processes
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SECONDS = 5.0
@@ -48,13 +47,10 @@ def end_orphans() -> None:
 def _living_children() -> list[int]:
     """Return the children that live, and bury those that do not."""
     own, living = str(os.getpid()), []
-    for entry in Path("/proc").iterdir():
-        fields = stat_fields(int(entry.name)) if entry.name.isdigit() else []
-        if not fields or fields[1] != own:
-            continue
+    for pid in [pid for pid, fields in all_processes() if fields[1] == own]:
         with suppress(ChildProcessError):
-            if os.waitpid(int(entry.name), os.WNOHANG) == (0, 0):
-                living.append(int(entry.name))
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                living.append(pid)
     return living
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from neuroflow.cluster.files import write_json
@@ -59,16 +60,16 @@ def pid_of(job_id: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def all_processes() -> Iterator[tuple[int, list[str]]]:
+    """Yield each process of this machine with its fields, as `stat_fields` returns them."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := stat_fields(int(entry.name))):
+            yield int(entry.name), fields
+
+
 def session_members(leader: int) -> list[int]:
     """Return the living processes of a session by its leader's process id."""
-    members = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        fields = stat_fields(int(entry.name))
-        if fields and fields[0] not in _DEAD and fields[3] == str(leader):
-            members.append(int(entry.name))
-    return members
+    return [pid for pid, fields in all_processes() if fields[0] not in _DEAD and fields[3] == str(leader)]
 
 
 def write_place(folder: Path, job_id: str) -> None:

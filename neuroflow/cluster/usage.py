@@ -14,10 +14,9 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
-from neuroflow.cluster.process_table import stat_fields
+from neuroflow.cluster.process_table import all_processes
 
 _EVERY_SECONDS = 2.0
 # A look reads all of the node's process table: it may cost this part of one core at most.
@@ -86,8 +85,7 @@ def _of_children() -> Usage:
 
 def of_descendants(root: int) -> Usage:
     """Return what the living processes below one hold, and have used, at this moment."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    table = {pid: stat_fields(pid) for pid in pids}
+    table = dict(all_processes())
     children: defaultdict[int, list[int]] = defaultdict(list)
     for pid, fields in table.items():
         if len(fields) > _RESIDENT:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import structlog
 
+from neuroflow.cluster.folders import Folders, LocalFolders
 from neuroflow.cluster.job import JOB_NAME, RECORD_NAME
-from neuroflow.cluster.publish import has_begun
 from neuroflow.cluster.quarantine import FOLDER_NAME as QUARANTINE
 from neuroflow.cluster.quarantine import OUTPUT_PREFIX
-from neuroflow.cluster.records import parse_exit_record, read_exit_record
+from neuroflow.cluster.records import parse_exit_record
 from neuroflow.cluster.removal import TRASH_PREFIX, folders_in, remove, remove_if_empty, size_of
 from neuroflow.config.upkeep import Retention, days
 from neuroflow.domain import (
@@ -169,28 +169,13 @@ class Keeper:
 
     def _is_one_half_published(self, tokens: Sequence[str]) -> bool:
         return any(map(self._is_half_published, tokens)) or any(
-            self._is_half_published_elsewhere(attempt)
+            _is_half_published_in(self.services.folders(attempt.where), attempt.folder, token=attempt.token)
             for attempt in self.services.state.find_attempts(tokens)
-            if Path(attempt.folder) != self.services.config.attempts_dir / attempt.token
+            if Path(attempt.folder) != self.services.config.attempts_dir / attempt.token  # as behind SSH
         )
 
-    def _is_half_published_elsewhere(self, attempt: AttemptRecord) -> bool:
-        """Ask where the attempt's folder lies, as behind SSH; what can't be asked is kept."""
-        folders = self.services.folders(attempt.where)
-        try:
-            if attempt.folder not in folders.publishing([attempt.folder]):
-                return False
-            look = folders.look([attempt.folder], [RECORD_NAME])[attempt.folder][RECORD_NAME]
-        except (OSError, NeuroflowError) as error:
-            log.warning("retention.not_asked", token=attempt.token, error=str(error))
-            return True
-        record = parse_exit_record(look, token=attempt.token)
-        return record is None or not record.published
-
     def _is_half_published(self, token: str) -> bool:
-        folder = self.services.config.attempts_dir / token
-        record = read_exit_record(folder, token=token)
-        return has_begun(folder) and (record is None or not record.published)
+        return _is_half_published_in(LocalFolders(), str(self.services.config.attempts_dir / token), token=token)
 
     def _attempts(self) -> Iterator[Leftover]:
         root = self.services.config.attempts_dir
@@ -252,6 +237,19 @@ class Keeper:
             folders = self.services.folders(attempt.where)
             if folders.look([attempt.folder], [JOB_NAME])[attempt.folder][JOB_NAME].data is not None:
                 folders.fence([attempt.folder])
+
+
+def _is_half_published_in(folders: Folders, folder: str, *, token: str) -> bool:
+    """Tell whether an attempt began to publish and did not end; what can't be looked at is kept."""
+    try:
+        if folder not in folders.publishing([folder]):
+            return False
+        look = folders.look([folder], [RECORD_NAME])[folder][RECORD_NAME]
+    except (OSError, NeuroflowError) as error:
+        log.warning("retention.not_asked", token=token, error=str(error))
+        return True
+    record = parse_exit_record(look, token=token)
+    return record is None or not record.published
 
 
 def _trash(root: Path, names: Sequence[str]) -> Iterator[Leftover]:
